@@ -76,7 +76,7 @@ impl std::str::FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, JobIdError> {
         let wrong = || JobIdError { length: text.chars().count() };
-        if text.len() != 32 || !text.is_ascii() {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(wrong());
         }
         let mut id = [0u8; 16];
@@ -156,7 +156,10 @@ impl From<ChunkSize> for u32 {
 
 /// A number that cannot be a chunk size.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("chunk size {bytes} is not a power of two between 1024 and {}", crate::limits::CHUNK_SIZE_MAX)]
+#[error(
+    "chunk size {bytes} is not a power of two between 1024 and {}",
+    crate::limits::CHUNK_SIZE_MAX
+)]
 pub struct ChunkSizeError {
     /// The number found.
     pub bytes: u32,
@@ -173,6 +176,7 @@ mod tests {
         assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff");
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!("xyz".parse::<JobId>(), Err(JobIdError { length: 3 }));
+        assert_eq!("+1".repeat(16).parse::<JobId>(), Err(JobIdError { length: 32 }));
     }
 
     #[test]

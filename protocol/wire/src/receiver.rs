@@ -40,9 +40,19 @@ struct PartState {
 /// A chunk on its way to durability.
 #[derive(Debug)]
 enum Arrival {
-    Reading,
+    /// With the length its header states.
+    Reading(u32),
     Stored(ChunkValue),
     Syncing(ChunkValue),
+}
+
+impl Arrival {
+    fn length(&self) -> u32 {
+        match self {
+            Self::Reading(length) => *length,
+            Self::Stored(value) | Self::Syncing(value) => value.length,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +112,7 @@ pub enum ReceiveError {
         /// The rule.
         source: ChunkHeaderError,
     },
-    /// A chunk beyond the end that was stated for its part.
+    /// A chunk that is no slice of its part, whose length was stated.
     #[error("chunk of {chunk_length} bytes at {offset} in part {part}, which has {length} bytes")]
     BeyondEnd {
         /// The part.
@@ -189,6 +199,23 @@ impl ReceiveError {
     }
 }
 
+impl PartState {
+    /// Whether a chunk of `chunk_length` bytes is one of a part of `length` bytes.
+    fn check_slice(
+        &self,
+        part: PartIndex,
+        (chunk, chunk_length): (ChunkIndex, u32),
+        length: u64,
+    ) -> Result<(), ReceiveError> {
+        let size = self.tree.chunk_size();
+        if chunk_length == size.length_of(chunk, length) {
+            return Ok(());
+        }
+        let offset = size.offset_of(chunk);
+        Err(ReceiveError::BeyondEnd { part, offset, chunk_length, length })
+    }
+}
+
 impl Receiver {
     /// A job of `parts` parts with nothing held, under the lease `epoch`.
     pub fn new(job: JobId, epoch: Epoch, chunk_size: ChunkSize, parts: u32) -> Self {
@@ -259,12 +286,7 @@ impl Receiver {
         }
         let state = self.state(part);
         if let Some(Seal { length, .. }) = state.seal {
-            let offset = header.offset;
-            let chunk_length = header.raw_length;
-            let fits = offset.checked_add(u64::from(chunk_length)).is_some_and(|end| end <= length);
-            if !fits {
-                return Err(ReceiveError::BeyondEnd { part, offset, chunk_length, length });
-            }
+            state.check_slice(part, (chunk, header.raw_length), length)?;
         }
         if state.tree.holds(chunk) {
             return Ok(Admission::Durable(chunk));
@@ -272,7 +294,7 @@ impl Receiver {
         if state.arriving.contains_key(&chunk) {
             return Ok(Admission::Arriving);
         }
-        state.arriving.insert(chunk, Arrival::Reading);
+        state.arriving.insert(chunk, Arrival::Reading(header.raw_length));
         Ok(Admission::Write(chunk))
     }
 
@@ -283,7 +305,7 @@ impl Receiver {
     /// When the chunk was not admitted: a broken driver.
     pub fn handle_stored(&mut self, part: PartIndex, chunk: ChunkIndex, value: ChunkValue) {
         let arrival = self.arrival(part, chunk);
-        assert!(matches!(arrival, Arrival::Reading), "a chunk is stored once");
+        assert!(matches!(arrival, Arrival::Reading(_)), "a chunk is stored once");
         *arrival = Arrival::Stored(value);
     }
 
@@ -318,8 +340,18 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// A chunk that does not fit, or a part whose digest is not the one stated.
+    /// A chunk that does not fit, or a part whose digest is not the one stated. Nothing of this call
+    /// is acknowledged then, and the machine is spent: the next one starts from what is recorded.
     pub fn handle_durable(&mut self) -> Result<Vec<(PartIndex, PartTree)>, ReceiveError> {
+        let effects_before = self.effects.len();
+        let changed = self.take_synced();
+        if changed.is_err() {
+            self.effects.truncate(effects_before);
+        }
+        changed
+    }
+
+    fn take_synced(&mut self) -> Result<Vec<(PartIndex, PartTree)>, ReceiveError> {
         let mut changed = Vec::new();
         for (&part, state) in &mut self.open {
             let synced: Vec<(ChunkIndex, ChunkValue)> = state
@@ -327,7 +359,7 @@ impl Receiver {
                 .iter()
                 .filter_map(|(&chunk, arrival)| match arrival {
                     Arrival::Syncing(value) => Some((chunk, *value)),
-                    Arrival::Reading | Arrival::Stored(_) => None,
+                    Arrival::Reading(_) | Arrival::Stored(_) => None,
                 })
                 .collect();
             for (chunk, value) in &synced {
@@ -359,7 +391,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// Unknown part, or digests that differ.
+    /// Unknown part, digests that differ, or chunks that a part of this length does not have.
     pub fn handle_seal(&mut self, seal: &PartSeal) -> Result<bool, ReceiveError> {
         let (length, digest, crc32) = (seal.length, Some(seal.digest), Some(seal.crc32));
         self.handle_expected(seal.part, Seal { length, digest, crc32 })
@@ -429,7 +461,15 @@ impl Receiver {
         if self.complete.contains(u64::from(part.0)) {
             return Ok(true);
         }
-        self.state(part).seal = Some(seal);
+        let state = self.state(part);
+        for (&chunk, arrival) in &state.arriving {
+            state.check_slice(part, (chunk, arrival.length()), seal.length)?;
+        }
+        state
+            .tree
+            .check_length(seal.length)
+            .map_err(|source| ReceiveError::Misfit { part, source })?;
+        state.seal = Some(seal);
         self.complete_if_whole(part)
     }
 

@@ -192,10 +192,7 @@ mod tests {
     fn peer_text_cannot_break_the_line() {
         let refusal = Refusal::new(RefusalCode::Exists, "a\n\u{1b}[31mb");
 
-        assert_eq!(
-            refusal.to_string(),
-            "it exists already; ask to overwrite it: a\\n\\u{1b}[31mb"
-        );
+        assert_eq!(refusal.to_string(), "it exists already; ask to overwrite it: a\\n\\u{1b}[31mb");
     }
 
     #[test]

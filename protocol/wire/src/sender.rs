@@ -22,8 +22,8 @@ pub struct Sender {
     /// Durable at the receiver before this sender ran.
     held: BTreeMap<PartIndex, RangeSet>,
     active: BTreeMap<PartIndex, Progress>,
-    /// Parts that were handed out as sealed.
-    sealed: RangeSet,
+    /// Parts that were handed out as sealed, or dropped.
+    done: RangeSet,
     plan_parts: Option<u32>,
     complete: bool,
     effects: VecDeque<Effect>,
@@ -91,7 +91,7 @@ impl Sender {
             again: VecDeque::new(),
             held: BTreeMap::new(),
             active: BTreeMap::new(),
-            sealed: RangeSet::default(),
+            done: RangeSet::default(),
             plan_parts: None,
             complete: false,
             effects: VecDeque::new(),
@@ -106,6 +106,9 @@ impl Sender {
 
     /// Notes chunks the receiver has already, as it said at open.
     pub fn handle_held(&mut self, part: &PartRuns) {
+        if self.done.contains(u64::from(part.part.0)) {
+            return;
+        }
         let held = self.held.entry(part.part).or_default();
         part.runs.iter().for_each(|&(start, end)| held.insert(start, end));
     }
@@ -134,8 +137,7 @@ impl Sender {
     /// It was not in flight: the peer broke the protocol.
     pub fn handle_ack(&mut self, ack: Ack) -> Result<(), UnexpectedAck> {
         let Ack { part, chunk } = ack;
-        let length =
-            self.in_flight.remove(&(part, chunk)).ok_or(UnexpectedAck { part, chunk })?;
+        let length = self.in_flight.remove(&(part, chunk)).ok_or(UnexpectedAck { part, chunk })?;
         self.note_durable(part, length);
         Ok(())
     }
@@ -161,7 +163,13 @@ impl Sender {
 
     /// The next chunk that must go again; it is in flight already.
     pub fn next_again(&mut self) -> Option<(PartIndex, ChunkIndex)> {
-        let next = self.again.pop_front()?;
+        // An acknowledgement of the earlier sending may have come meanwhile.
+        let next = loop {
+            let next = self.again.pop_front()?;
+            if self.in_flight.contains_key(&next) {
+                break next;
+            }
+        };
         self.counters.chunks_sent += 1;
         self.counters.chunks_resent += 1;
         Some(next)
@@ -173,10 +181,20 @@ impl Sender {
         self.seal_if_durable(seal.part);
     }
 
+    /// A part is given up: it will not be sealed and does not hold up the job.
+    ///
+    /// Chunks of it that are in flight are still acknowledged, and go again if they must.
+    pub fn handle_part_dropped(&mut self, part: PartIndex) {
+        self.active.remove(&part);
+        self.held.remove(&part);
+        self.done.insert(u64::from(part.0), u64::from(part.0) + 1);
+        self.complete_if_done();
+    }
+
     /// The plan has `parts` parts and every one of them has ended.
     pub fn handle_plan_end(&mut self, parts: u32) {
         self.plan_parts = Some(parts);
-        self.complete_if_sealed();
+        self.complete_if_done();
     }
 
     /// What to do next; call until `None` after every input.
@@ -189,6 +207,11 @@ impl Sender {
         self.in_flight.len()
     }
 
+    /// Whether this chunk was sent and is not acknowledged.
+    pub fn is_in_flight(&self, part: PartIndex, chunk: ChunkIndex) -> bool {
+        self.in_flight.contains_key(&(part, chunk))
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
@@ -196,6 +219,9 @@ impl Sender {
 
     fn note_durable(&mut self, part: PartIndex, length: u32) {
         self.counters.bytes_durable += u64::from(length);
+        if self.done.contains(u64::from(part.0)) {
+            return;
+        }
         self.active.entry(part).or_default().durable_chunks += 1;
         self.seal_if_durable(part);
     }
@@ -210,14 +236,14 @@ impl Sender {
         self.effects.push_back(Effect::Seal(*seal));
         self.active.remove(&part);
         self.held.remove(&part);
-        self.sealed.insert(u64::from(part.0), u64::from(part.0) + 1);
-        self.complete_if_sealed();
+        self.done.insert(u64::from(part.0), u64::from(part.0) + 1);
+        self.complete_if_done();
     }
 
-    fn complete_if_sealed(&mut self) {
+    fn complete_if_done(&mut self) {
         if let Some(parts) = self.plan_parts
             && !self.complete
-            && self.sealed.count() == u64::from(parts)
+            && self.done.count() == u64::from(parts)
         {
             self.complete = true;
             self.effects.push_back(Effect::Complete { parts });

@@ -11,6 +11,7 @@ use thiserror::Error;
 /// Memory grows with the number of gaps, not of chunks: a run of `n` chunks keeps at most
 /// `2 log2 n` subtree values. Serialized as it stands into the catalogue and the journal.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "StoredTree")]
 pub struct PartTree {
     chunk_size: ChunkSize,
     /// Sorted, disjoint, never adjacent.
@@ -57,6 +58,47 @@ pub enum TreeError {
         /// How many bytes are missing.
         length: u32,
     },
+    /// The last chunk held is not one of a part of the stated length.
+    #[error("chunk {chunk} has {found} bytes, {expected} in a part of the stated length")]
+    Length {
+        /// The last chunk held.
+        chunk: ChunkIndex,
+        /// Its bytes.
+        found: u32,
+        /// Its bytes in a part of that length; 0 beyond its end.
+        expected: u32,
+    },
+    /// Stored bytes that no tree was stored as.
+    #[error("stored chunks from {start} on break a rule of the tree")]
+    Unsound {
+        /// First chunk of the run that does.
+        start: ChunkIndex,
+    },
+}
+
+/// A tree as it was stored, not yet checked.
+#[derive(Deserialize)]
+struct StoredTree {
+    chunk_size: ChunkSize,
+    runs: Vec<Run>,
+    first_root: Option<[u8; 32]>,
+}
+
+impl TryFrom<StoredTree> for PartTree {
+    type Error = TreeError;
+
+    fn try_from(stored: StoredTree) -> Result<Self, TreeError> {
+        let StoredTree { chunk_size, runs, first_root } = stored;
+        let mut after: Option<u64> = None;
+        for (index, run) in runs.iter().enumerate() {
+            let apart = after.is_none_or(|end| run.start > end);
+            if !apart || !run.is_sound(chunk_size, index + 1 == runs.len()) {
+                return Err(TreeError::Unsound { start: ChunkIndex(run.start) });
+            }
+            after = Some(run.end);
+        }
+        Ok(Self { chunk_size, runs, first_root })
+    }
 }
 
 impl PartTree {
@@ -130,6 +172,15 @@ impl PartTree {
         self.runs.iter().map(|run| run.bytes).sum()
     }
 
+    /// Whether what is held can be of a part of `length` bytes.
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), TreeError> {
+        let Some(run) = self.runs.last() else { return Ok(()) };
+        let chunk = ChunkIndex(run.end - 1);
+        let found = self.chunk_size.bytes() - run.missing(self.chunk_size).unwrap_or(0);
+        let expected = self.chunk_size.length_of(chunk, length);
+        if found == expected { Ok(()) } else { Err(TreeError::Length { chunk, found, expected }) }
+    }
+
     /// Digest and CRC-32 of the part if it is exactly `length` bytes and all of them are held.
     pub fn root(&self, length: u64) -> Option<(Digest, u32)> {
         if length == 0 {
@@ -165,6 +216,29 @@ impl Run {
             crc32: value.crc32,
             nodes: vec![node],
         }
+    }
+
+    /// Whether the run could have come from inserting chunks; `last` says nothing lies behind it.
+    fn is_sound(&self, size: ChunkSize, last: bool) -> bool {
+        let size = u64::from(size.bytes());
+        let Some(chunks) = self.end.checked_sub(self.start).filter(|&chunks| chunks > 0) else {
+            return false;
+        };
+        if self.end > u64::MAX / size {
+            return false;
+        }
+        let mut at = self.start;
+        for node in &self.nodes {
+            let Some(level) = (self.end - at).checked_ilog2() else { return false };
+            let level = level.min(at.trailing_zeros());
+            let first = at == 0 && level > 0;
+            if u32::from(node.level) != level || node.children.is_some() != first {
+                return false;
+            }
+            at += 1 << level;
+        }
+        let short = (chunks * size).checked_sub(self.bytes);
+        at == self.end && short.is_some_and(|short| short == 0 || (last && short < size))
     }
 
     /// How many bytes the last chunk is short of full, if it is short.

@@ -62,9 +62,11 @@ impl LogicalName {
         {
             *tail = name.trim_end().to_owned();
         }
-        match segments.last() {
-            Some(tail) if !tail.is_empty() => {}
-            _ => return Err(LogicalNameError::Empty { name: shown(text) }),
+        // What is left of the tail without its cluster must meet the rules too.
+        match segments.last().map(String::as_str) {
+            None | Some("" | ".") => return Err(LogicalNameError::Empty { name: shown(text) }),
+            Some("..") => return Err(LogicalNameError::Relative { name: shown(text) }),
+            Some(_) => {}
         }
         if segments.len() == 1 {
             segments.insert(0, ".".to_owned());
@@ -226,11 +228,26 @@ mod tests {
             parse("sc~ope::file"),
             LogicalNameError::Character { name: name("sc~ope::file"), character: '~' }
         );
-        assert_eq!(parse("a::../b"), LogicalNameError::Character { name: name("a::../b"), character: '/' });
+        assert_eq!(
+            parse("a::../b"),
+            LogicalNameError::Character { name: name("a::../b"), character: '/' }
+        );
         assert_eq!(parse("a::..::b"), LogicalNameError::Relative { name: name("a::..::b") });
         assert_eq!(parse("ä"), LogicalNameError::Character { name: name("ä"), character: 'ä' });
         assert_eq!(parse("a::"), LogicalNameError::Empty { name: name("a::") });
         assert_eq!(parse("."), LogicalNameError::Empty { name: name(".") });
+    }
+
+    #[test]
+    fn what_stands_before_a_cluster_meets_every_rule() {
+        let parse = |text| LogicalName::parse(text).unwrap_err();
+
+        assert_eq!(parse("a::..@c"), LogicalNameError::Relative { name: "a::..@c".into() });
+        assert_eq!(parse("..@c"), LogicalNameError::Relative { name: "..@c".into() });
+        assert_eq!(parse(".@c"), LogicalNameError::Empty { name: ".@c".into() });
+        assert_eq!(parse("a::@c"), LogicalNameError::Empty { name: "a::@c".into() });
+        assert_eq!(name("a@b::c@d@e"), "a@b::c");
+        assert_eq!(name("a@b::."), ".::a");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Segment {
 
 fn allowed(character: char) -> bool {
     let separator = matches!(character, '/' | '\\');
-    let direction = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let direction = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !(character.is_control() || separator || direction)
 }
 

@@ -1,0 +1,54 @@
+# Entry points for people and for CI. Only the Rust toolchain is needed for `make demo`.
+#
+#   make demo FILE=orders.csv PARTS=8     the demo on a file of your own
+#   make fuzz FUZZ_SECONDS=600            a longer run of every fuzz target
+
+CARGO ?= cargo
+# The lock file decides; a build never changes it.
+LOCKED := --locked
+BINARIES := -p skyspray-relay -p skyspray-edge
+FUZZ_SECONDS ?= 60
+
+export FUZZ_SECONDS
+# FILE and PARTS reach the demo through the environment; an unset one stays unset.
+ifdef FILE
+export FILE
+endif
+ifdef PARTS
+export PARTS
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz clean
+
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Build, then enroll, spray, verify and despray a real file (FILE=... PARTS=... for your own)
+	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
+	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-demo
+
+test: ## Install what the tests need where possible, then run them all
+	@.ci/install-test-tools
+	$(CARGO) build $(LOCKED) $(BINARIES) --bins
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  set -ex; $(CARGO) nextest run $(LOCKED) --workspace; $(CARGO) test $(LOCKED) --workspace --doc; \
+	else \
+	  set -ex; $(CARGO) test $(LOCKED) --workspace; \
+	fi
+
+check: ## Formatting, lints and the structure rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	.ci/check-structure
+
+bench: ## Throughput and CPU beside cp, rsync over ssh and curl to nginx, same file, same run
+	@.ci/install-test-tools
+	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
+	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-bench
+
+fuzz: ## Run every fuzz target for FUZZ_SECONDS (default 60) each
+	.ci/fuzz
+
+clean: ## Remove everything cargo built
+	$(CARGO) clean

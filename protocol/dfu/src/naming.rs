@@ -1,0 +1,116 @@
+//! What the parts of a logical file are called on a plane, exactly as HPCC reads them.
+
+use skyspray_wire::ids::PartIndex;
+use skyspray_wire::name::LogicalName;
+use std::num::NonZeroU32;
+
+/// HPCC's `@lfnHash`: FNV-1 with 32 bits and start value 0 over the normalised name with its `::`.
+///
+/// A file keeps the hash it was created with, also when it is renamed.
+pub fn lfn_hash(name: &LogicalName) -> u32 {
+    const PRIME: u32 = 0x0100_0193;
+    name.as_str().bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(PRIME) ^ u32::from(byte))
+}
+
+/// The name of a part's file: `tail._P_of_N`, counted from 1, also when N is 1.
+pub fn part_file_name(tail: &str, part: PartIndex, parts: NonZeroU32) -> String {
+    format!("{tail}._{part}_of_{parts}")
+}
+
+/// Where the parts of one logical file lie below a plane's prefix.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PartPaths {
+    /// Parts of the file.
+    pub parts: NonZeroU32,
+    /// Devices of the plane; parts are spread over `d1`, `d2`, … where there are several.
+    pub devices: NonZeroU32,
+    /// Whether each part has a directory of its own; without effect for one part.
+    pub directory_per_part: bool,
+    /// The file's hash as its metadata has it; [`lfn_hash`] for a new file.
+    pub lfn_hash: u32,
+}
+
+impl PartPaths {
+    /// The device a part lies on, counted from 1.
+    pub fn device(&self, part: PartIndex) -> u32 {
+        part.0.wrapping_add(self.lfn_hash) % self.devices + 1
+    }
+
+    /// The part's path as segments relative to the plane's prefix, the file's name last.
+    pub fn path(&self, name: &LogicalName, part: PartIndex) -> Vec<String> {
+        let mut path = Vec::new();
+        if self.devices.get() > 1 {
+            path.push(format!("d{}", self.device(part)));
+        }
+        let mut segments = name.segments().collect::<Vec<_>>();
+        let tail = segments.pop().expect("a logical name has a last segment");
+        path.extend(segments.into_iter().map(str::to_owned));
+        if self.directory_per_part && self.parts.get() > 1 {
+            path.push(part.to_string());
+        }
+        path.push(part_file_name(tail, part, self.parts));
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(name: &str, parts: u32, devices: u32, directory_per_part: bool) -> Vec<String> {
+        let name = LogicalName::parse(name).unwrap();
+        let paths = PartPaths {
+            parts: NonZeroU32::new(parts).unwrap(),
+            devices: NonZeroU32::new(devices).unwrap(),
+            directory_per_part,
+            lfn_hash: lfn_hash(&name),
+        };
+        (0..parts).map(|part| paths.path(&name, PartIndex(part)).join("/")).collect()
+    }
+
+    #[test]
+    fn a_file_of_one_part_still_says_so() {
+        assert_eq!(paths("~thor::persons", 1, 1, true), ["thor/persons._1_of_1"]);
+        assert_eq!(paths("fname", 1, 1, true), ["fname._1_of_1"]);
+    }
+
+    #[test]
+    fn several_parts_have_directories_where_the_plane_says_so() {
+        assert_eq!(paths("a::b::f", 2, 1, true), ["a/b/1/f._1_of_2", "a/b/2/f._2_of_2"]);
+        assert_eq!(paths("a::b::f", 2, 1, false), ["a/b/f._1_of_2", "a/b/f._2_of_2"]);
+    }
+
+    #[test]
+    fn parts_go_round_the_devices_from_where_the_hash_says() {
+        assert_eq!(
+            paths("~Scope1::Sub Scope::My File", 4, 3, true),
+            [
+                "d2/scope1/sub scope/1/my file._1_of_4",
+                "d3/scope1/sub scope/2/my file._2_of_4",
+                "d1/scope1/sub scope/3/my file._3_of_4",
+                "d2/scope1/sub scope/4/my file._4_of_4",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hash_near_its_end_wraps_as_a_32_bit_number() {
+        let paths = PartPaths {
+            parts: NonZeroU32::new(2).unwrap(),
+            devices: NonZeroU32::new(3).unwrap(),
+            directory_per_part: false,
+            lfn_hash: u32::MAX,
+        };
+
+        assert_eq!(paths.device(PartIndex(0)), 1);
+        assert_eq!(paths.device(PartIndex(1)), 1);
+    }
+
+    #[test]
+    fn the_hash_is_hpccs() {
+        let hash = |name| lfn_hash(&LogicalName::parse(name).unwrap());
+
+        assert_eq!(hash("~a::b::c::data.csv"), 3_060_861_578);
+        assert_eq!(hash("fname"), 1_043_652_937);
+    }
+}

@@ -1,0 +1,64 @@
+//! Where parts should end if records did not matter.
+
+use std::num::NonZeroU32;
+
+/// The ideal ends of parts in the stream of all sources.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Boundaries {
+    /// `None` where the stream's length does not decide.
+    total: Option<u64>,
+    parts: NonZeroU32,
+}
+
+impl Boundaries {
+    pub(super) fn balanced(total: u64, parts: NonZeroU32) -> Self {
+        Self { total: Some(total), parts }
+    }
+
+    pub(super) fn none(parts: NonZeroU32) -> Self {
+        Self { total: None, parts }
+    }
+
+    pub(super) fn parts(&self) -> u32 {
+        self.parts.get()
+    }
+
+    /// The ideal end of `part`, counted from 0; `u64::MAX` where it takes all that comes.
+    pub(super) fn end_of(&self, part: u32) -> u64 {
+        let parts = u64::from(self.parts.get());
+        let ordinal = u64::from(part) + 1;
+        match self.total {
+            Some(total) if ordinal < parts => match total / parts {
+                0 => {
+                    let end = u128::from(ordinal) * u128::from(total) / u128::from(parts);
+                    u64::try_from(end).expect("not beyond the total")
+                }
+                part_bytes => ordinal * part_bytes,
+            },
+            _ => u64::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(total: u64, parts: u32) -> Vec<u64> {
+        let boundaries = Boundaries::balanced(total, NonZeroU32::new(parts).unwrap());
+        (0..parts).map(|part| boundaries.end_of(part)).collect()
+    }
+
+    #[test]
+    fn parts_are_equal_and_the_last_takes_the_rest() {
+        assert_eq!(ends(33, 3), [11, 22, u64::MAX]);
+        assert_eq!(ends(107, 4), [26, 52, 78, u64::MAX]);
+        assert_eq!(ends(u64::MAX, 2), [u64::MAX / 2, u64::MAX]);
+    }
+
+    #[test]
+    fn fewer_bytes_than_parts_are_spread() {
+        assert_eq!(ends(2, 4), [0, 1, 1, u64::MAX]);
+        assert_eq!(ends(0, 2), [0, u64::MAX]);
+    }
+}

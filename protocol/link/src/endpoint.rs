@@ -1,0 +1,347 @@
+//! Endpoints: sockets, transport settings, dialling and accepting.
+
+use crate::session::{Session, SessionError};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
+use skyspray_wire::limits::{DATA_STREAMS_MAX, REQUEST_STREAMS_MAX};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::timeout;
+
+/// Kernel buffer asked for on each side of a socket, in bytes. Smaller ones drop packets in bursts.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Window a session starts with, in bytes. It follows the bandwidth-delay product from there; a
+/// larger one on a short path only overruns the peer's socket buffer.
+const WINDOW_BYTES_START: u64 = 4 * 1024 * 1024;
+
+/// Largest window of a session, in bytes.
+const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A session on which nothing comes for this long is lost.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The edge sends something at least this often, so that NATs keep the path and loss is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
+
+/// A peer that does not complete its handshake in this time is dropped.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A relay that does not answer a dial in this time is out of reach.
+pub const DIAL_DEADLINE: Duration = Duration::from_secs(8);
+
+/// How often the windows are fitted to the path.
+const TUNE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Unfinished handshakes kept at once.
+const INCOMING_MAX: usize = 1024;
+
+/// Bytes kept for one unfinished handshake, and for all together.
+const INCOMING_BYTES: u64 = 64 * 1024;
+const INCOMING_BYTES_TOTAL: u64 = 16 * 1024 * 1024;
+
+/// Why an endpoint cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// No socket at this address.
+    #[error("cannot bind UDP {address}")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the host says.
+        source: io::Error,
+    },
+    /// A TLS configuration without a cipher suite QUIC can start with.
+    #[error("the TLS configuration does not fit QUIC")]
+    Tls,
+    /// The dial cannot begin: a name or address QUIC does not accept.
+    #[error("cannot dial {address}: {reason}")]
+    Dial {
+        /// Where to.
+        address: SocketAddr,
+        /// What the QUIC layer says.
+        reason: String,
+    },
+    /// Nothing came back.
+    #[error("no answer from {address} over UDP within {} s", DIAL_DEADLINE.as_secs())]
+    Unreachable {
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// The handshake failed.
+    #[error("cannot connect to {address}")]
+    Handshake {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        source: SessionError,
+    },
+}
+
+/// A UDP socket, real or simulated.
+#[derive(Clone, Debug)]
+pub struct UdpSocket(Arc<dyn quinn::AsyncUdpSocket>);
+
+impl UdpSocket {
+    /// A socket of this host. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken or not allowed.
+    pub fn bind(address: SocketAddr) -> Result<Self, EndpointError> {
+        let bound = || -> io::Result<Arc<dyn quinn::AsyncUdpSocket>> {
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            if address.is_ipv6() {
+                socket.set_only_v6(false)?;
+            }
+            socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+            socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+            socket.bind(&address.into())?;
+            let granted = socket.recv_buffer_size()?;
+            if granted < SOCKET_BUFFER_BYTES {
+                tracing::debug!(granted, wanted = SOCKET_BUFFER_BYTES, "small socket buffers");
+            }
+            quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket.into())
+        };
+        bound().map(Self).map_err(|source| EndpointError::Bind { address, source })
+    }
+
+    /// A socket of a simulated network.
+    pub fn from_abstract(socket: Arc<dyn quinn::AsyncUdpSocket>) -> Self {
+        Self(socket)
+    }
+}
+
+/// The listening side: the relay.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+}
+
+impl Listener {
+    /// Listens on `socket` with this TLS configuration.
+    ///
+    /// # Errors
+    ///
+    /// The configuration does not fit QUIC.
+    pub fn try_new(socket: UdpSocket, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
+        let config = listener_config(tls)?;
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            Some(config),
+            socket.0,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(|_| EndpointError::Tls)?;
+        Ok(Self { endpoint })
+    }
+
+    /// Uses another TLS configuration for sessions that begin from here on.
+    ///
+    /// # Errors
+    ///
+    /// The configuration does not fit QUIC; the earlier one stays.
+    pub fn reconfigure(&self, tls: rustls::ServerConfig) -> Result<(), EndpointError> {
+        self.endpoint.set_server_config(Some(listener_config(tls)?));
+        Ok(())
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// The host does not say.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Waits for the next peer that has proved its address; `None` once the listener is closed.
+    pub async fn accept(&self) -> Option<Handshake> {
+        loop {
+            let incoming = self.endpoint.accept().await?;
+            if incoming.remote_address_validated() {
+                return Some(Handshake { incoming });
+            }
+            // A spoofed address never answers, and one more round trip is nothing to a bulk job.
+            if incoming.retry().is_err() {
+                tracing::debug!("a peer could not be asked to prove its address");
+            }
+        }
+    }
+
+    /// Takes no new sessions; those that live go on.
+    pub fn stop_accepting(&self) {
+        self.endpoint.set_server_config(None);
+    }
+
+    /// Waits until every session is gone.
+    pub async fn drained(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+/// A peer about to be authenticated.
+#[derive(Debug)]
+pub struct Handshake {
+    incoming: quinn::Incoming,
+}
+
+impl Handshake {
+    /// Where the peer is.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+
+    /// Completes the handshake; the peer has shown a certificate the TLS configuration accepts.
+    ///
+    /// # Errors
+    ///
+    /// The peer is slow, gone, or not who it must be.
+    pub async fn complete(self) -> Result<Session, SessionError> {
+        let connecting = self.incoming.accept()?;
+        let connection = timeout(HANDSHAKE_DEADLINE, connecting)
+            .await
+            .map_err(|_| SessionError::Silent { seconds: HANDSHAKE_DEADLINE.as_secs() })??;
+        Ok(tuned(connection))
+    }
+
+    /// Turns the peer away without a word more than QUIC needs.
+    pub fn refuse(self) {
+        self.incoming.refuse();
+    }
+}
+
+/// The dialling side: the edge. One dialler is one socket; a new one takes a new local port.
+#[derive(Clone, Debug)]
+pub struct Dialler {
+    endpoint: quinn::Endpoint,
+}
+
+impl Dialler {
+    /// Dials from `socket`.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be used.
+    pub fn try_new(socket: UdpSocket) -> Result<Self, EndpointError> {
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            None,
+            socket.0,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(|_| EndpointError::Tls)?;
+        Ok(Self { endpoint })
+    }
+
+    /// Connects to the relay at `address`, whose certificate must be for `server_name`.
+    ///
+    /// In TLS 1.3 this side finishes first: the relay may still refuse, so the session counts as
+    /// accepted only after `Welcome`.
+    ///
+    /// # Errors
+    ///
+    /// Out of reach within [`DIAL_DEADLINE`], or the relay is not who it must be.
+    pub async fn dial(
+        &self,
+        address: SocketAddr,
+        server_name: &str,
+        tls: rustls::ClientConfig,
+    ) -> Result<Session, EndpointError> {
+        let crypto = QuicClientConfig::try_from(tls).map_err(|_| EndpointError::Tls)?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport(Side::Edge)));
+        let connecting = self
+            .endpoint
+            .connect_with(config, address, server_name)
+            .map_err(|error| EndpointError::Dial { address, reason: error.to_string() })?;
+        match timeout(DIAL_DEADLINE, connecting).await {
+            Err(_) | Ok(Err(quinn::ConnectionError::TimedOut)) => {
+                Err(EndpointError::Unreachable { address })
+            }
+            Ok(Err(error)) => Err(EndpointError::Handshake { address, source: error.into() }),
+            Ok(Ok(connection)) => Ok(tuned(connection)),
+        }
+    }
+
+    /// Waits until what was closed is closed on the wire too.
+    pub async fn flushed(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Side {
+    Edge,
+    Relay,
+}
+
+fn listener_config(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, EndpointError> {
+    let crypto = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::Tls)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport(Side::Relay)))
+        .migration(true)
+        .retry_token_lifetime(Duration::from_secs(15))
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    config.validation_token.sent(0);
+    Ok(config)
+}
+
+fn transport(side: Side) -> TransportConfig {
+    let streams = match side {
+        // The relay cannot open a stream to an edge.
+        Side::Edge => 0,
+        Side::Relay => DATA_STREAMS_MAX + REQUEST_STREAMS_MAX,
+    };
+    let idle = IdleTimeout::try_from(IDLE).expect("the idle time fits");
+    let window = VarInt::from_u64(WINDOW_BYTES_START).expect("the window fits");
+    let window_max = VarInt::from_u64(WINDOW_BYTES_MAX).expect("the window fits");
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval((side == Side::Edge).then_some(KEEP_ALIVE))
+        .stream_receive_window(window_max)
+        .receive_window(window)
+        .send_window(WINDOW_BYTES_START)
+        .datagram_receive_buffer_size(None)
+        .crypto_buffer_size(16 * 1024)
+        .allow_spin(false);
+    config
+}
+
+/// Wraps a connection and keeps its windows at twice its bandwidth-delay product.
+fn tuned(connection: quinn::Connection) -> Session {
+    let session = Session::new(connection);
+    let weak = session.connection().clone();
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(TUNE_INTERVAL);
+        let (mut sent, mut received) = (0, 0);
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {}
+                _ = weak.closed() => return,
+            }
+            let stats = weak.stats();
+            let fit = |bytes: u64| {
+                let rate = bytes as f64 / TUNE_INTERVAL.as_secs_f64();
+                let product = 2.0 * rate * stats.path.rtt.as_secs_f64();
+                (product as u64).clamp(WINDOW_BYTES_START, WINDOW_BYTES_MAX)
+            };
+            weak.set_send_window(fit(stats.udp_tx.bytes - sent));
+            let window = VarInt::from_u64(fit(stats.udp_rx.bytes - received));
+            weak.set_receive_window(window.expect("the window fits"));
+            (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
+        }
+    });
+    session
+}

@@ -1,0 +1,475 @@
+//! The driver of a receiving job: reads chunks from data streams, verifies and writes them, and
+//! acknowledges in groups what is durable.
+
+use crate::codec::Decompressor;
+use crate::seam::files::{BufferPool, PooledBuf};
+use crate::session::{DataStream, SessionError};
+use quinn::{RecvStream, SendStream};
+use skyspray_wire::chunk::{CHUNK_HEADER_BYTES, ChunkHeader, Encoding};
+use skyspray_wire::digest::{ChunkValue, PartTree};
+use skyspray_wire::frame;
+use skyspray_wire::ids::{ChunkIndex, JobId, PartIndex};
+use skyspray_wire::limits::PAGE_MAX;
+use skyspray_wire::message::{Ack, ChunkReply};
+use skyspray_wire::receiver::{Admission, Effect, ReceiveError, Receiver};
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::time::timeout;
+
+/// A peer must deliver [`PROGRESS_BYTES`] of a body in this time.
+const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
+
+/// See [`PROGRESS_DEADLINE`].
+const PROGRESS_BYTES: usize = 64 * 1024;
+
+/// Chunks of one stream being verified and written while the next is read.
+const STREAM_DEPTH: usize = 2;
+
+/// Chunks of one job being written at once, over all its streams.
+const WRITES_MAX: u32 = 1024;
+
+/// Acknowledgements that may wait for one stream; more than any sender may have in flight.
+const ACK_QUEUE: usize = 2048;
+
+/// Where a receiving job's chunks rest.
+pub trait Sink: Send + Sync + 'static {
+    /// Writes bytes of a part at their place. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the sender.
+    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// Makes everything written to `parts` so far durable. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the sender. The parts count as lost since the last success.
+    fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal>;
+
+    /// Notes durably which chunks are durable, before they are acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the sender.
+    fn record(
+        &self,
+        changed: Vec<(PartIndex, PartTree)>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// Memory and helpers that all receiving jobs of a process share.
+#[derive(Debug)]
+pub struct ReceivePool {
+    bodies: BufferPool,
+    /// Held only while a chunk is verified and written, so waiting for one always ends.
+    decompressed: BufferPool,
+    decompressors: Mutex<Vec<Decompressor>>,
+}
+
+impl ReceivePool {
+    /// Buffers for `bodies` chunks on their way in and `workers` being decompressed.
+    pub fn new(bodies: BufferPool, workers: usize) -> Self {
+        let decompressed = BufferPool::new(workers.max(1), bodies.buffer_size());
+        Self { bodies, decompressed, decompressors: Mutex::new(Vec::new()) }
+    }
+
+    fn decompress(&self, header: &ChunkHeader, body: &[u8]) -> Result<PooledBuf, Refusal> {
+        let mut raw = self.decompressed.take_blocking();
+        let length = header.raw_length as usize;
+        let failed = |detail: String| Refusal::new(RefusalCode::ChunkCorrupt, detail);
+        let idle = lock(&self.decompressors).pop();
+        let mut decompressor = match idle {
+            Some(decompressor) => decompressor,
+            None => Decompressor::try_new()
+                .map_err(|_| Refusal::new(RefusalCode::Internal, "no memory to decompress"))?,
+        };
+        let result = decompressor.decompress(body, &mut raw.space()[..length]);
+        lock(&self.decompressors).push(decompressor);
+        result.map_err(|error| failed(error.to_string()))?;
+        raw.set_len(length);
+        Ok(raw)
+    }
+}
+
+/// One receiving job in one session.
+#[derive(Debug)]
+pub struct ReceiveJob<S> {
+    // Shared by the streams that bring chunks, the loop that syncs and the requests that seal;
+    // held for bookkeeping only, never across an await.
+    state: Mutex<State>,
+    sink: Arc<S>,
+    stored: Notify,
+    failure: watch::Sender<Option<Refusal>>,
+    completed: watch::Sender<u64>,
+    /// One permit for each chunk being written.
+    writes: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct State {
+    machine: Receiver,
+    /// Which stream waits for the acknowledgement of a chunk.
+    routes: HashMap<(PartIndex, ChunkIndex), mpsc::Sender<(JobId, Ack)>>,
+}
+
+impl<S: Sink> ReceiveJob<S> {
+    /// A job as the machine has it, with its sink.
+    pub fn new(machine: Receiver, sink: Arc<S>) -> Self {
+        let state = State { machine, routes: HashMap::new() };
+        Self {
+            state: Mutex::new(state),
+            sink,
+            stored: Notify::new(),
+            failure: watch::Sender::new(None),
+            completed: watch::Sender::new(0),
+            writes: Arc::new(Semaphore::new(WRITES_MAX as usize)),
+        }
+    }
+
+    /// Refuses every further chunk, and waits until those being written are: nothing touches the
+    /// sink after this, so that another session may take the job over.
+    pub async fn retire(&self, refusal: Refusal) {
+        self.fail(refusal);
+        let all = self.writes.acquire_many(WRITES_MAX).await;
+        all.expect("the semaphore is never closed").forget();
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &Arc<S> {
+        &self.sink
+    }
+
+    /// Works on the machine, for seals, commits and announcements. Acknowledgements that result
+    /// are sent on.
+    pub fn with_machine<T>(&self, work: impl FnOnce(&mut Receiver) -> T) -> T {
+        let mut state = lock(&self.state);
+        let result = work(&mut state.machine);
+        self.route_effects(&mut state);
+        result
+    }
+
+    /// Number of parts that are complete, followed as it grows.
+    pub fn completed(&self) -> watch::Receiver<u64> {
+        self.completed.subscribe()
+    }
+
+    /// Refuses every further chunk.
+    pub fn fail(&self, refusal: Refusal) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(refusal);
+            }
+            first
+        });
+    }
+
+    /// Why the job failed, once it has.
+    pub async fn failed(&self) -> Refusal {
+        let mut failure = self.failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
+        let reason = failed.expect("the sender lives in self").clone();
+        reason.expect("waited for a reason")
+    }
+
+    /// Makes chunks durable and acknowledges them, for as long as it is polled. While one group is
+    /// on its way to the disk the next one gathers.
+    pub async fn sync_loop(self: Arc<Self>) {
+        loop {
+            self.stored.notified().await;
+            if let Err(refusal) = self.sync_once().await {
+                self.fail(refusal);
+                return;
+            }
+        }
+    }
+
+    async fn sync_once(self: &Arc<Self>) -> Result<(), Refusal> {
+        let parts = lock(&self.state).machine.begin_sync();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let job = Arc::clone(self);
+        let synced = tokio::task::spawn_blocking(move || job.sink.sync(&parts)).await;
+        if let Err(refusal) = synced.expect("a sink does not panic") {
+            lock(&self.state).machine.handle_sync_failed();
+            return Err(refusal);
+        }
+        // The machine queues acknowledgements here; they leave after the record is durable.
+        let changed = lock(&self.state).machine.handle_durable();
+        self.sink.record(changed.map_err(|error| error.refusal())?).await?;
+        self.route_effects(&mut lock(&self.state));
+        Ok(())
+    }
+
+    fn route_effects(&self, state: &mut State) {
+        let job = state.machine.job();
+        while let Some(effect) = state.machine.poll_effect() {
+            match effect {
+                Effect::Ack(ack) => {
+                    // A stream that is gone needs no acknowledgement; its queue cannot be full.
+                    if let Some(route) = state.routes.remove(&(ack.part, ack.chunk)) {
+                        let _ = route.try_send((job, ack));
+                    }
+                }
+                Effect::PartComplete(_) | Effect::Commit => {}
+            }
+        }
+        let complete = state.machine.complete_parts().count();
+        self.completed.send_if_modified(|known| std::mem::replace(known, complete) != complete);
+    }
+
+    /// Verifies and writes one admitted chunk. Blocks.
+    fn store(&self, pool: &ReceivePool, header: &ChunkHeader, chunk: ChunkIndex, body: PooledBuf) {
+        let part = header.part;
+        match self.verify_and_write(pool, header, chunk, &body) {
+            Ok(value) => {
+                lock(&self.state).machine.handle_stored(part, chunk, value);
+                self.stored.notify_one();
+            }
+            Err(refusal) => {
+                let mut state = lock(&self.state);
+                state.machine.handle_dropped(part, chunk);
+                state.routes.remove(&(part, chunk));
+                drop(state);
+                self.fail(refusal);
+            }
+        }
+    }
+
+    fn verify_and_write(
+        &self,
+        pool: &ReceivePool,
+        header: &ChunkHeader,
+        chunk: ChunkIndex,
+        body: &PooledBuf,
+    ) -> Result<ChunkValue, Refusal> {
+        let size = lock(&self.state).machine.chunk_size();
+        let decompressed;
+        let bytes = match header.encoding {
+            Encoding::Raw => body.as_ref(),
+            Encoding::Zstd => {
+                decompressed = pool.decompress(header, body.as_ref())?;
+                decompressed.as_ref()
+            }
+        };
+        let value = ChunkValue::of(size, chunk, bytes);
+        if value.subtree != header.subtree {
+            return Err(ReceiveError::Corrupt { part: header.part, chunk }.refusal());
+        }
+        self.sink.write(header.part, header.offset, bytes)?;
+        Ok(value)
+    }
+}
+
+/// Serves one data stream until its sender ends it. `find` gives the job a chunk belongs to, if
+/// this session has it open.
+///
+/// # Errors
+///
+/// The peer broke the protocol, fell silent or is gone. What was read whole still counts.
+pub async fn serve_stream<S: Sink>(
+    stream: DataStream,
+    pool: Arc<ReceivePool>,
+    find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
+) -> Result<(), SessionError> {
+    let DataStream { send, recv } = stream;
+    let (acks, waiting) = mpsc::channel(ACK_QUEUE);
+    let (refusals, refused) = mpsc::channel(4);
+    let reader = read_chunks(recv, pool, find, Replies { acks, refusals });
+    let writer = write_replies(send, waiting, refused);
+    let (read, written) = tokio::join!(reader, writer);
+    read.and(written)
+}
+
+/// Where the answers of one stream go.
+#[derive(Clone)]
+struct Replies {
+    acks: mpsc::Sender<(JobId, Ack)>,
+    refusals: mpsc::Sender<(JobId, Refusal)>,
+}
+
+async fn read_chunks<S: Sink>(
+    mut recv: RecvStream,
+    pool: Arc<ReceivePool>,
+    find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
+    replies: Replies,
+) -> Result<(), SessionError> {
+    let depth = Arc::new(Semaphore::new(STREAM_DEPTH));
+    while let Some(header) = read_header(&mut recv).await? {
+        let Some(job) = find(header.job) else {
+            let refusal = Refusal::new(RefusalCode::JobUnknown, "");
+            return refuse(&replies, header.job, refusal).await;
+        };
+        let failure = job.failure.borrow().clone();
+        if let Some(refusal) = failure {
+            return refuse(&replies, header.job, refusal).await;
+        }
+        let admission = admit(&job, &header, &replies);
+        match admission {
+            Err(error) => return refuse(&replies, header.job, error.refusal()).await,
+            Ok(Admission::Write(chunk)) => {
+                let arrival = Arriving { job: Arc::clone(&job), part: header.part, chunk };
+                let body = read_body(&mut recv, &pool, &header).await?;
+                let permit = Arc::clone(&depth).acquire_owned().await;
+                let permit = permit.expect("the semaphore is never closed");
+                let Ok(write) = Arc::clone(&job.writes).try_acquire_owned() else {
+                    // Only a retired job has no permit left.
+                    continue;
+                };
+                let (job, pool) = (arrival.arrived(), Arc::clone(&pool));
+                let replies = replies.clone();
+                tokio::task::spawn_blocking(move || {
+                    job.store(&pool, &header, chunk, body);
+                    drop(write);
+                    let failure = job.failure.borrow().clone();
+                    if let Some(refusal) = failure {
+                        let _ = replies.refusals.try_send((header.job, refusal));
+                    }
+                    drop(permit);
+                });
+            }
+            Ok(Admission::Durable(chunk)) => {
+                skip_body(&mut recv, &header).await?;
+                let ack = Ack { part: header.part, chunk };
+                let _ = replies.acks.send((header.job, ack)).await;
+            }
+            Ok(Admission::Arriving) => skip_body(&mut recv, &header).await?,
+        }
+    }
+    Ok(())
+}
+
+fn admit<S: Sink>(
+    job: &ReceiveJob<S>,
+    header: &ChunkHeader,
+    replies: &Replies,
+) -> Result<Admission, ReceiveError> {
+    let mut state = lock(&job.state);
+    let admission = state.machine.handle_header(header)?;
+    if let Admission::Write(chunk) = admission {
+        state.routes.insert((header.part, chunk), replies.acks.clone());
+    }
+    Ok(admission)
+}
+
+async fn refuse(replies: &Replies, job: JobId, refusal: Refusal) -> Result<(), SessionError> {
+    // Nobody to tell when the stream is gone.
+    let _ = replies.refusals.send((job, refusal)).await;
+    Ok(())
+}
+
+/// A chunk whose body is being read; forgotten again when the stream breaks off.
+struct Arriving<S: Sink> {
+    job: Arc<ReceiveJob<S>>,
+    part: PartIndex,
+    chunk: ChunkIndex,
+}
+
+impl<S: Sink> Arriving<S> {
+    /// The body is here.
+    fn arrived(self) -> Arc<ReceiveJob<S>> {
+        let job = Arc::clone(&self.job);
+        std::mem::forget(self);
+        job
+    }
+}
+
+impl<S: Sink> Drop for Arriving<S> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.job.state);
+        state.machine.handle_dropped(self.part, self.chunk);
+        state.routes.remove(&(self.part, self.chunk));
+    }
+}
+
+async fn read_header(recv: &mut RecvStream) -> Result<Option<ChunkHeader>, SessionError> {
+    let mut bytes = [0; CHUNK_HEADER_BYTES];
+    // Between chunks a stream may rest for as long as the session lives.
+    let Some(first) = recv.read(&mut bytes).await? else { return Ok(None) };
+    within_deadline(recv.read_exact(&mut bytes[first..])).await??;
+    ChunkHeader::decode(&bytes).map(Some).map_err(SessionError::malformed)
+}
+
+async fn read_body(
+    recv: &mut RecvStream,
+    pool: &ReceivePool,
+    header: &ChunkHeader,
+) -> Result<PooledBuf, SessionError> {
+    let length = header.wire_length as usize;
+    let mut body = pool.bodies.take().await;
+    for piece in body.space()[..length].chunks_mut(PROGRESS_BYTES) {
+        within_deadline(recv.read_exact(piece)).await??;
+    }
+    body.set_len(length);
+    Ok(body)
+}
+
+async fn skip_body(recv: &mut RecvStream, header: &ChunkHeader) -> Result<(), SessionError> {
+    let mut left = header.wire_length as usize;
+    while left > 0 {
+        let chunk = within_deadline(recv.read_chunk(left, true)).await??;
+        left -= chunk.ok_or(SessionError::StreamEnded)?.bytes.len();
+    }
+    Ok(())
+}
+
+async fn within_deadline<F: Future>(future: F) -> Result<F::Output, SessionError> {
+    let silent = SessionError::Silent { seconds: PROGRESS_DEADLINE.as_secs() };
+    timeout(PROGRESS_DEADLINE, future).await.map_err(|_| silent)
+}
+
+async fn write_replies(
+    mut send: SendStream,
+    mut acks: mpsc::Receiver<(JobId, Ack)>,
+    mut refusals: mpsc::Receiver<(JobId, Refusal)>,
+) -> Result<(), SessionError> {
+    let mut group = Vec::with_capacity(PAGE_MAX);
+    loop {
+        tokio::select! {
+            biased;
+            Some((job, refusal)) = refusals.recv() => {
+                write_reply(&mut send, &ChunkReply::Refused(job, refusal)).await?;
+            }
+            count = acks.recv_many(&mut group, PAGE_MAX) => {
+                if count == 0 {
+                    // A refusal may still be on its way from the threads that write.
+                    while let Some((job, refusal)) = refusals.recv().await {
+                        write_reply(&mut send, &ChunkReply::Refused(job, refusal)).await?;
+                    }
+                    let _ = send.finish();
+                    return Ok(());
+                }
+                write_acks(&mut send, &mut group).await?;
+            }
+        }
+    }
+}
+
+async fn write_acks(
+    send: &mut SendStream,
+    group: &mut Vec<(JobId, Ack)>,
+) -> Result<(), SessionError> {
+    group.sort_by_key(|&(job, ack)| (job, ack.part, ack.chunk));
+    for same in group.chunk_by(|a, b| a.0 == b.0) {
+        let acks = same.iter().map(|&(_, ack)| ack).collect();
+        write_reply(send, &ChunkReply::Durable(same[0].0, acks)).await?;
+    }
+    group.clear();
+    Ok(())
+}
+
+async fn write_reply(send: &mut SendStream, reply: &ChunkReply) -> Result<(), SessionError> {
+    let bytes = frame::encode(reply).map_err(SessionError::malformed)?;
+    send.write_all(&bytes).await?;
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,367 @@
+//! The driver of a sending job: takes chunks from a feed, puts them on data streams, and feeds
+//! acknowledgements to the [`Sender`] machine, across any number of sessions.
+
+use crate::feed::{Feed, FeedEvent, PartEnd, ReadyChunk};
+use crate::request::read_frame;
+use crate::session::{DataStream, SessionError};
+use bytes::Bytes;
+use skyspray_wire::chunk::ChunkHeader;
+use skyspray_wire::digest::{PartTree, TreeError};
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, JobId, PartIndex};
+use skyspray_wire::message::{Ack, ChunkReply, PartRuns, PartSeal};
+use skyspray_wire::ranges::RangeSet;
+use skyspray_wire::refusal::Refusal;
+use skyspray_wire::sender::{Counters, Effect, Offer, Sender, UnexpectedAck};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant};
+
+/// Seals that may wait for the caller before no more chunks are taken.
+const SEALS_WAITING_MAX: usize = 4096;
+
+/// Acknowledgement frames that may wait for the driver.
+const ACK_QUEUE: usize = 64;
+
+/// A link that carries less than this is slower than compressing, in bytes per second.
+const SLOW_LINK: f64 = 150e6;
+
+/// How often the speed of the link is judged.
+const JUDGE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why a job stopped sending.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError<E: std::error::Error + 'static> {
+    /// The session is gone; the job can go on in another.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The receiver takes no more of this job.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The source cannot be read on.
+    #[error(transparent)]
+    Source(E),
+    /// The receiver acknowledged what was not sent.
+    #[error(transparent)]
+    Ack(#[from] UnexpectedAck),
+    /// The source gave chunks that do not make a part.
+    #[error("the source's chunks do not fit together")]
+    Feed(#[from] TreeError),
+    /// The source ended without an end of the plan.
+    #[error("the source ended before its plan")]
+    FeedEnded,
+}
+
+/// One sending job. Lives as long as the job runs in this process, over all its sessions.
+#[derive(Debug)]
+pub struct SendJob {
+    job: JobId,
+    machine: Sender,
+    /// Chunks that may have to go again.
+    retained: HashMap<(PartIndex, ChunkIndex), ReadyChunk>,
+    parts: BTreeMap<PartIndex, Part>,
+    seals: VecDeque<PartSeal>,
+    /// Parts given up; encoders may still deliver chunks of them.
+    dropped: RangeSet,
+    plan_ended: bool,
+    complete: bool,
+    progress: watch::Sender<Counters>,
+}
+
+/// What is known of a part that has not been sealed.
+#[derive(Debug)]
+struct Part {
+    tree: PartTree,
+    end: Option<PartEnd>,
+}
+
+/// Where a session's chunks go: given anew for each session.
+#[derive(Debug)]
+pub struct Lane<'a> {
+    /// The lease of this session.
+    pub epoch: Epoch,
+    /// Data streams; more may come while the job runs.
+    pub streams: &'a mut mpsc::Receiver<DataStream>,
+    /// Takes the seal of each part once all of it is durable.
+    pub seals: &'a mpsc::Sender<PartSeal>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    header: ChunkHeader,
+    body: Bytes,
+}
+
+type StreamReply = Result<Vec<Ack>, Refusal>;
+
+impl SendJob {
+    /// A job with nothing sent; at most `window_chunks` are unacknowledged.
+    pub fn new(job: JobId, chunk_size: ChunkSize, window_chunks: u32) -> Self {
+        Self {
+            job,
+            machine: Sender::new(chunk_size, window_chunks),
+            retained: HashMap::new(),
+            parts: BTreeMap::new(),
+            seals: VecDeque::new(),
+            dropped: RangeSet::default(),
+            plan_ended: false,
+            complete: false,
+            progress: watch::Sender::new(Counters::default()),
+        }
+    }
+
+    /// Follows the counters of the job.
+    pub fn progress(&self) -> watch::Receiver<Counters> {
+        self.progress.subscribe()
+    }
+
+    /// Notes chunks the receiver has, as it said when the job was opened in this session.
+    pub fn note_held(&mut self, part: &PartRuns) {
+        self.machine.handle_held(part);
+    }
+
+    /// Everything the receiver has was noted; what it has need not be kept.
+    pub fn reopened(&mut self) {
+        let before = self.machine.in_flight();
+        self.machine.handle_reopened();
+        if self.machine.in_flight() != before {
+            let machine = &self.machine;
+            self.retained.retain(|&(part, chunk), _| machine.is_in_flight(part, chunk));
+        }
+    }
+
+    /// Sends until everything is durable and every seal was handed over, or something fails. After
+    /// a failure of the session the job can run again on the next one.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn run<E: std::error::Error + 'static>(
+        &mut self,
+        feed: &mut Feed<E>,
+        lane: Lane<'_>,
+    ) -> Result<(), SendError<E>> {
+        let result = self.run_session(feed, lane).await;
+        if result.is_err() {
+            self.machine.handle_session_lost();
+        }
+        result
+    }
+
+    async fn run_session<E: std::error::Error + 'static>(
+        &mut self,
+        feed: &mut Feed<E>,
+        lane: Lane<'_>,
+    ) -> Result<(), SendError<E>> {
+        let (work, queue) = mpsc::channel::<Outgoing>(1);
+        let queue = Arc::new(Mutex::new(queue));
+        let (replies, mut acks) = mpsc::channel::<StreamReply>(ACK_QUEUE);
+        let mut tasks: JoinSet<Result<(), SessionError>> = JoinSet::new();
+        let mut gauge = Gauge::new();
+        let mut next: Option<Outgoing> = None;
+        loop {
+            self.settle()?;
+            if self.complete && self.seals.is_empty() {
+                return Ok(());
+            }
+            if next.is_none() {
+                next = self.take_again(lane.epoch);
+            }
+            let takes_chunks = next.is_none()
+                && !self.plan_ended
+                && self.machine.has_room()
+                && self.seals.len() < SEALS_WAITING_MAX;
+            tokio::select! {
+                biased;
+                Some(reply) = acks.recv() => self.handle_acks(&reply.map_err(SendError::Refused)?)?,
+                Some(stream) = lane.streams.recv() => {
+                    let DataStream { send, recv } = stream;
+                    tasks.spawn(write_chunks(send, Arc::clone(&queue)));
+                    tasks.spawn(read_replies(recv, self.job, replies.clone()));
+                }
+                Some(ended) = tasks.join_next() => {
+                    ended.expect("stream tasks do not panic and are not aborted while running")?;
+                    return Err(SessionError::StreamEnded.into());
+                }
+                permit = lane.seals.reserve(), if !self.seals.is_empty() => {
+                    let permit = permit.map_err(|_| SessionError::StreamEnded)?;
+                    permit.send(self.seals.pop_front().expect("one is waiting"));
+                }
+                permit = work.reserve(), if next.is_some() => {
+                    let outgoing = next.take().expect("one is next");
+                    gauge.count(outgoing.body.len(), feed);
+                    permit.expect("the queue lives as long as this loop").send(outgoing);
+                }
+                event = feed.next(), if takes_chunks => {
+                    next = self.handle_event(event.ok_or(SendError::FeedEnded)?, lane.epoch)?;
+                }
+            }
+        }
+    }
+
+    /// A chunk that was in flight in an earlier session.
+    fn take_again(&mut self, epoch: Epoch) -> Option<Outgoing> {
+        let key = self.machine.next_again()?;
+        let ready = self.retained.get(&key).expect("chunks in flight are retained");
+        Some(outgoing(self.job, epoch, self.machine.chunk_size(), ready))
+    }
+
+    fn handle_event<E: std::error::Error + 'static>(
+        &mut self,
+        event: FeedEvent<E>,
+        epoch: Epoch,
+    ) -> Result<Option<Outgoing>, SendError<E>> {
+        match event {
+            FeedEvent::Chunk(ready) => return Ok(self.offer(ready, epoch)?),
+            FeedEvent::PartEnd(end) => {
+                self.part(end.part).end = Some(end);
+                self.end_if_whole(end.part);
+            }
+            FeedEvent::Held(runs) => self.machine.handle_held(&runs),
+            FeedEvent::PartDropped(part) => {
+                self.parts.remove(&part);
+                self.dropped.insert(u64::from(part.0), u64::from(part.0) + 1);
+                self.machine.handle_part_dropped(part);
+            }
+            FeedEvent::PlanEnd { parts } => {
+                self.plan_ended = true;
+                self.machine.handle_plan_end(parts);
+            }
+            FeedEvent::Failed(error) => return Err(SendError::Source(error)),
+        }
+        Ok(None)
+    }
+
+    fn offer(&mut self, ready: ReadyChunk, epoch: Epoch) -> Result<Option<Outgoing>, TreeError> {
+        let (part, chunk) = (ready.part, ready.chunk);
+        if self.dropped.contains(u64::from(part.0)) {
+            return Ok(None);
+        }
+        self.part(part).tree.insert(chunk, &ready.value)?;
+        let offer = self.machine.offer(part, chunk, ready.value.length);
+        self.end_if_whole(part);
+        if offer == Offer::Held {
+            return Ok(None);
+        }
+        let outgoing = outgoing(self.job, epoch, self.machine.chunk_size(), &ready);
+        self.retained.insert((part, chunk), ready);
+        Ok(Some(outgoing))
+    }
+
+    fn handle_acks(&mut self, acks: &[Ack]) -> Result<(), UnexpectedAck> {
+        for &ack in acks {
+            self.machine.handle_ack(ack)?;
+            self.retained.remove(&(ack.part, ack.chunk));
+        }
+        Ok(())
+    }
+
+    /// Takes what the machine has decided.
+    fn settle(&mut self) -> Result<(), TreeError> {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Seal(seal) => self.seals.push_back(seal),
+                Effect::Complete { .. } => self.complete = true,
+            }
+        }
+        self.progress.send_if_modified(|counters| {
+            let current = self.machine.counters();
+            let changed = *counters != current;
+            *counters = current;
+            changed
+        });
+        Ok(())
+    }
+
+    fn part(&mut self, part: PartIndex) -> &mut Part {
+        let chunk_size = self.machine.chunk_size();
+        self.parts
+            .entry(part)
+            .or_insert_with(|| Part { tree: PartTree::new(chunk_size), end: None })
+    }
+
+    /// Seals a part whose length is known and whose chunks were all read.
+    fn end_if_whole(&mut self, part: PartIndex) {
+        let Some(Part { tree, end: Some(end) }) = self.parts.get(&part) else { return };
+        let Some((digest, crc32)) = tree.root(end.length) else { return };
+        let PartEnd { length, records, .. } = *end;
+        self.machine.handle_part_end(PartSeal { part, length, digest, crc32, records });
+        self.parts.remove(&part);
+    }
+}
+
+fn outgoing(job: JobId, epoch: Epoch, size: ChunkSize, ready: &ReadyChunk) -> Outgoing {
+    let header = ChunkHeader {
+        job,
+        epoch,
+        part: ready.part,
+        offset: size.offset_of(ready.chunk),
+        raw_length: ready.value.length,
+        wire_length: u32::try_from(ready.body.len()).expect("a body is at most a chunk"),
+        encoding: ready.encoding,
+        subtree: ready.value.subtree,
+    };
+    Outgoing { header, body: ready.body.clone() }
+}
+
+/// Writes chunks from the shared queue: whichever stream is free takes the next one.
+async fn write_chunks(
+    mut send: quinn::SendStream,
+    queue: Arc<Mutex<mpsc::Receiver<Outgoing>>>,
+) -> Result<(), SessionError> {
+    loop {
+        let next = queue.lock().await.recv().await;
+        let Some(Outgoing { header, body }) = next else { return Ok(()) };
+        let mut pieces = [Bytes::copy_from_slice(&header.encode()), body];
+        send.write_all_chunks(&mut pieces).await?;
+    }
+}
+
+async fn read_replies(
+    mut recv: quinn::RecvStream,
+    job: JobId,
+    replies: mpsc::Sender<StreamReply>,
+) -> Result<(), SessionError> {
+    loop {
+        let reply = match read_frame(&mut recv).await? {
+            ChunkReply::Durable(of, acks) if of == job => Ok(acks),
+            ChunkReply::Refused(of, refusal) if of == job => Err(refusal),
+            // Another job's: its stream was shared before this one began.
+            ChunkReply::Durable(..) | ChunkReply::Refused(..) => continue,
+        };
+        if replies.send(reply).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Judges whether the link is the bottleneck and slower than compressing.
+struct Gauge {
+    since: Instant,
+    bytes: usize,
+    chunks: u32,
+    waiting: u32,
+}
+
+impl Gauge {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0, chunks: 0, waiting: 0 }
+    }
+
+    /// Counts a body handed to a stream; others waiting behind it say that the link is behind.
+    fn count<E>(&mut self, bytes: usize, feed: &Feed<E>) {
+        self.bytes += bytes;
+        self.chunks += 1;
+        self.waiting += u32::from(feed.is_ahead());
+        let elapsed = self.since.elapsed();
+        if elapsed >= JUDGE_INTERVAL {
+            let rate = self.bytes as f64 / elapsed.as_secs_f64();
+            // A feed that is not ahead most of the time would only be slowed down further.
+            feed.set_link_slow(rate < SLOW_LINK && self.waiting * 2 > self.chunks);
+            *self = Self::new();
+        }
+    }
+}
