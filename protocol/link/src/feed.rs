@@ -21,6 +21,9 @@ const RAW_QUEUE: usize = 2;
 /// Events between the threads that hash and the driver.
 const READY_QUEUE: usize = 4;
 
+/// Bodies up to this length are copied out of their buffers, in bytes.
+const SHORT_BODY: usize = 64 * 1024;
+
 /// A chunk that is ready to be sent.
 #[derive(Clone, Debug)]
 pub struct ReadyChunk {
@@ -267,6 +270,8 @@ impl<E> Encoder<E> {
         let encoding = codec::encoding(compressed);
         let body = match compressed {
             Some(length) => Bytes::copy_from_slice(&scratch[..length]),
+            // A short body must not keep a whole buffer while it waits to be acknowledged.
+            None if body.as_ref().len() <= SHORT_BODY => Bytes::copy_from_slice(body.as_ref()),
             None => Bytes::from_owner(body),
         };
         ReadyChunk { part, chunk, value, encoding, body }

@@ -177,11 +177,14 @@ impl<S: Sink> ReceiveJob<S> {
         reason.expect("waited for a reason")
     }
 
-    /// Makes chunks durable and acknowledges them, for as long as it is polled. While one group is
-    /// on its way to the disk the next one gathers.
+    /// Makes chunks durable and acknowledges them until the job fails or is retired. While one
+    /// group is on its way to the disk the next one gathers.
     pub async fn sync_loop(self: Arc<Self>) {
         loop {
-            self.stored.notified().await;
+            tokio::select! {
+                () = self.stored.notified() => {}
+                _ = self.failed() => return,
+            }
             if let Err(refusal) = self.sync_once().await {
                 self.fail(refusal);
                 return;

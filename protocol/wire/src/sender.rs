@@ -175,8 +175,12 @@ impl Sender {
         Some(next)
     }
 
-    /// The last chunk of a part was offered (none, for an empty part).
+    /// The last chunk of a part was offered (none, for an empty part). Ignored for a part that was
+    /// given up.
     pub fn handle_part_end(&mut self, seal: PartSeal) {
+        if self.done.contains(u64::from(seal.part.0)) {
+            return;
+        }
         self.active.entry(seal.part).or_default().seal = Some(seal);
         self.seal_if_durable(seal.part);
     }

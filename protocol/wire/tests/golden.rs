@@ -3,6 +3,8 @@
 //! These bytes were released. If a test here fails, change the code, not the bytes: a change of what
 //! travels is a new variant behind a feature bit.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 #[path = "golden/document.rs"]
 mod document;
 #[path = "golden/examples.rs"]

@@ -3,6 +3,8 @@
 //!
 //! Checks reliability invariants I3, I4, I5, I8, I10, I11 and I12 of the machines themselves.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 #[path = "machines/receiver.rs"]
 mod receiver;
 #[path = "machines/receiving.rs"]
@@ -58,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn whatever_happens_the_job_ends_whole_and_committed_once(

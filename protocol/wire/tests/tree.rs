@@ -1,6 +1,8 @@
 //! `PartTree`: any order of insertion gives the digest and CRC-32 of the whole part, in bounded
 //! memory, and what was stored is read back or refused.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -69,6 +71,8 @@ fn part_and_order() -> impl Strategy<Value = (Vec<u8>, Vec<u64>)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn any_order_of_chunks_gives_the_digests_of_the_whole_part((body, order) in part_and_order()) {
         let mut tree = PartTree::new(size());
@@ -177,7 +181,7 @@ fn a_short_chunk_is_the_last_one_whichever_comes_first() {
     before.insert(ChunkIndex(1), &short(1)).unwrap();
     assert_eq!(insert(&mut before, &body, 2), Err(error(1)));
     assert_eq!(insert(&mut before, &body, 0), Ok(()));
-    assert_eq!(before.runs().collect::<Vec<_>>(), [0..2]);
+    assert_eq!((before.runs().next(), before.bytes()), (Some(0..2), 2024));
 }
 
 #[test]
@@ -205,7 +209,8 @@ fn stored_bytes_that_no_tree_was_stored_as_are_refused() {
     let sound = stored(&tree);
     assert_eq!(restore(&sound).unwrap(), tree);
 
-    let broken: [(&str, fn(&mut Stored)); 11] = [
+    type Change = fn(&mut Stored);
+    let broken: [(&str, Change); 11] = [
         ("a chunk size that is none", |s| s.chunk_size = 1000),
         ("an empty run", |s| s.runs[1].end = 4),
         ("a run that ends before it starts", |s| s.runs[1].end = 0),
@@ -229,4 +234,22 @@ fn stored_bytes_that_no_tree_was_stored_as_are_refused() {
         changed.runs[1].bytes = bytes;
         assert_eq!(restore(&changed).err(), Some(postcard::Error::SerdeDeCustom), "{bytes} bytes");
     }
+}
+
+#[test]
+fn stored_runs_that_touch_or_overlap_are_refused() {
+    let body = filled(8 * SIZE, 4);
+    let run = |chunks: std::ops::Range<u64>| {
+        let mut tree = PartTree::new(size());
+        chunks.for_each(|chunk| insert(&mut tree, &body, chunk).unwrap());
+        stored(&tree).runs.remove(0)
+    };
+    let tree = |runs| restore(&Stored { chunk_size: 1024, runs, first_root: None });
+    let refused = Some(postcard::Error::SerdeDeCustom);
+
+    assert_eq!(tree(vec![run(0..2), run(2..4)]).err(), refused);
+    assert_eq!(tree(vec![run(0..2), run(1..4)]).err(), refused);
+    assert_eq!(tree(vec![run(3..4), run(0..2)]).err(), refused);
+    let apart = tree(vec![run(0..2), run(3..4)]).unwrap();
+    assert!(apart.runs().eq([0..2, 3..4]));
 }

@@ -1,0 +1,68 @@
+//! The sessions of one download: one at a time, another when it is lost.
+
+use super::fault::DownloadFault;
+use crate::context::Context;
+use crate::session::{ConnectError, PATIENCE, Reconnect, RelaySession};
+
+/// Gives the current session, dialling when there is none.
+#[derive(Debug)]
+pub(crate) struct Link<'a> {
+    context: &'a Context,
+    reconnect: Reconnect<'a>,
+    relay: Option<RelaySession>,
+    /// Why the last session was given up.
+    last: Option<DownloadFault>,
+}
+
+impl<'a> Link<'a> {
+    /// No session yet.
+    pub(crate) fn new(context: &'a Context) -> Self {
+        let reconnect = Reconnect::new(&context.connector, PATIENCE);
+        Self { context, reconnect, relay: None, last: None }
+    }
+
+    /// The current session, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// There is none to be had, or the user wants to stop.
+    pub(crate) async fn session(&mut self) -> Result<&RelaySession, DownloadFault> {
+        if self.relay.as_ref().is_some_and(|relay| relay.session().is_closed()) {
+            self.relay = None;
+        }
+        if self.relay.is_none() {
+            let opened = tokio::select! {
+                opened = self.reconnect.session() => opened,
+                () = self.context.stop.requested() => return Err(DownloadFault::Interrupted),
+            };
+            self.relay = Some(match opened {
+                Ok(relay) => relay,
+                // What ended the sessions says more than that they ended.
+                Err(error @ ConnectError::NoProgress { .. }) => {
+                    return Err(self.last.take().unwrap_or_else(|| error.into()));
+                }
+                Err(error) => return Err(error.into()),
+            });
+        }
+        Ok(self.relay.as_ref().expect("there is one now"))
+    }
+
+    /// The job moved on.
+    pub(crate) fn progressed(&mut self) {
+        self.reconnect.progressed();
+    }
+
+    /// Gives the session up because of `fault`; the next one is a new one.
+    pub(crate) async fn give_up(&mut self, fault: DownloadFault) {
+        tracing::info!(%fault, "the session is given up, going on in another");
+        self.last = Some(fault);
+        self.close().await;
+    }
+
+    /// Closes the session, if there is one.
+    pub(crate) async fn close(&mut self) {
+        if let Some(relay) = self.relay.take() {
+            relay.close().await;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The sink of a despray: all parts at their places in one staging file, and in the journal what is
+//! durable of it.
+
+use super::fault::DownloadFault;
+use super::reading::{DownloadSink, Tally};
+use super::state::ReadState;
+use crate::journal::JobLog;
+use crate::output::Reporter;
+use serde::{Deserialize, Serialize};
+use skyspray_link::receive::Sink;
+use skyspray_link::seam::files::{Cause, File, FileError};
+use skyspray_wire::digest::PartTree;
+use skyspray_wire::ids::{Generation, PartIndex};
+use skyspray_wire::message::PartInfo;
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Version of [`DesprayState`] this build reads.
+const VERSION: u8 = 1;
+
+/// What the journal keeps of a despray. Fields are only ever added under another version.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct DesprayState {
+    /// The generation that is read.
+    pub(super) generation: Option<Generation>,
+    /// Parts it has.
+    pub(super) parts: u32,
+    /// What is held of it.
+    pub(super) read: ReadState,
+    /// Everything is held: the file is about to get its name.
+    pub(super) placing: bool,
+}
+
+impl DesprayState {
+    /// As the journal keeps it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(&(VERSION, self)).expect("plain data has a postcard form")
+    }
+
+    /// What the journal kept; nothing when that cannot be read, for then it is read again.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        match postcard::from_bytes::<(u8, Self)>(bytes) {
+            Ok((VERSION, state)) => state,
+            _ => Self::default(),
+        }
+    }
+}
+
+/// What lives as long as the command: the journal and what it says.
+#[derive(Debug)]
+pub(super) struct Progress {
+    // Taken out when the job ends. Held while a record is written, on a blocking thread.
+    log: Mutex<Option<JobLog>>,
+    // Held for bookkeeping only.
+    state: Mutex<DesprayState>,
+    reporter: Reporter,
+}
+
+impl Progress {
+    pub(super) fn new(log: JobLog, state: DesprayState, reporter: Reporter) -> Self {
+        Self { log: Mutex::new(Some(log)), state: Mutex::new(state), reporter }
+    }
+
+    /// The state as it is.
+    pub(super) fn state(&self) -> DesprayState {
+        lock(&self.state).clone()
+    }
+
+    /// Changes the state and makes it durable. Blocks.
+    pub(super) fn keep(
+        &self,
+        change: impl FnOnce(&mut DesprayState),
+    ) -> Result<(), DownloadFault> {
+        let mut log = lock(&self.log);
+        let bytes = {
+            let mut state = lock(&self.state);
+            change(&mut state);
+            state.encode()
+        };
+        if let Some(log) = log.as_mut() {
+            log.keep(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the journal out, to end the job.
+    pub(super) fn take_log(&self) -> Option<JobLog> {
+        lock(&self.log).take()
+    }
+}
+
+/// Writes the parts of one generation into one file.
+#[derive(Debug)]
+pub(super) struct FileSink {
+    file: Arc<dyn File>,
+    /// `zone:path` of the file, for messages.
+    shown: String,
+    /// Where each part begins, and its length.
+    places: Arc<[(u64, u64)]>,
+    total: u64,
+    progress: Arc<Progress>,
+    tally: Arc<Tally>,
+    // Set by whichever thread fails first, read when the job has ended.
+    fault: Mutex<Option<DownloadFault>>,
+}
+
+impl FileSink {
+    /// A sink for `parts` in `file`.
+    pub(super) fn new(
+        (file, shown): (Arc<dyn File>, String),
+        parts: &[PartInfo],
+        progress: Arc<Progress>,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let mut total = 0;
+        let places = parts.iter().map(|part| {
+            let start = total;
+            total += part.length;
+            (start, part.length)
+        });
+        let places = places.collect();
+        Self { file, shown, places, total, progress, tally, fault: Mutex::new(None) }
+    }
+
+    fn fail(&self, fault: DownloadFault) -> Refusal {
+        let code = match &fault {
+            DownloadFault::Write { source, .. } if source.cause == Cause::NoSpace => {
+                RefusalCode::PlaneFull
+            }
+            _ => RefusalCode::Internal,
+        };
+        lock(&self.fault).get_or_insert(fault);
+        // What is wrong on this host is no business of the relay's.
+        Refusal::new(code, "")
+    }
+
+    fn write_fault(&self, source: FileError) -> Refusal {
+        self.fail(DownloadFault::Write { path: self.shown.clone(), source })
+    }
+}
+
+impl Sink for FileSink {
+    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        let (start, _) = self.places[part.0 as usize];
+        let written = self.file.write_all_at(bytes, start + offset);
+        written.map_err(|error| self.write_fault(error))?;
+        self.tally.count();
+        Ok(())
+    }
+
+    fn sync(&self, _: &[PartIndex]) -> Result<(), Refusal> {
+        self.file.sync_data().map_err(|error| self.write_fault(error))
+    }
+
+    async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {
+        let (progress, places) = (Arc::clone(&self.progress), Arc::clone(&self.places));
+        let kept = tokio::task::spawn_blocking(move || {
+            progress.keep(|state| {
+                for (part, tree) in changed {
+                    state.read.note(part, tree, places[part.0 as usize].1);
+                }
+            })
+        });
+        let kept = kept.await.expect("keeping a record does not panic");
+        kept.map_err(|fault| self.fail(fault))?;
+        let durable = lock(&self.progress.state).read.bytes();
+        self.progress.reporter.progress(durable, Some(self.total));
+        Ok(())
+    }
+}
+
+impl DownloadSink for FileSink {
+    fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    fn take_fault(&self) -> Option<DownloadFault> {
+        lock(&self.fault).take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Bytes at their places, and what is durable in the journal, on a disk that can crash.
+
+use super::*;
+use crate::exit::Explain as _;
+use crate::journal::{Begun, CommandKey, JobHeader, JobKind, Journal};
+use crate::output::Manner;
+use skyspray_link::seam::files::{Caching, Fault, MemoryTree, Op, RelPath, Tree as _};
+use skyspray_wire::digest::ChunkValue;
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId};
+
+struct Rig {
+    zone: MemoryTree,
+    state: MemoryTree,
+    locks: tempfile::TempDir,
+}
+
+fn header() -> JobHeader {
+    JobHeader {
+        job: JobId([3; 16]),
+        kind: JobKind::Despray,
+        key: CommandKey::of(JobKind::Despray, "lake:a::b", &[], []),
+        target: "lake:a::b".into(),
+        sources: Vec::new(),
+        opened_ms: 0,
+    }
+}
+
+fn name() -> RelPath {
+    RelPath::parse("out").unwrap()
+}
+
+fn info(length: u64) -> PartInfo {
+    PartInfo { length, digest: None, crc32: None, records: None, modified_ns: None }
+}
+
+fn size() -> ChunkSize {
+    ChunkSize::try_new(1024).unwrap()
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (zone, state) = (MemoryTree::new(1 << 20), MemoryTree::new(1 << 20));
+        Self { zone, state, locks: tempfile::tempdir().unwrap() }
+    }
+
+    fn log(&self) -> JobLog {
+        let journal =
+            Journal::with_tree(Arc::new(self.state.clone()), self.locks.path().join("locks"));
+        match journal.unwrap().begin(&header()).unwrap() {
+            Begun::New(log) | Begun::Resumed(log) => log,
+        }
+    }
+
+    fn sink(&self, file: Arc<dyn File>) -> FileSink {
+        let reporter = Reporter::new(Manner { quiet: true, ..Manner::default() });
+        let progress = Progress::new(self.log(), DesprayState::default(), reporter);
+        let parts = [info(1500), info(0), info(1024)];
+        FileSink::new((file, "z:out".into()), &parts, Arc::new(progress), Arc::default())
+    }
+
+    fn create(&self) -> Arc<dyn File> {
+        let file = self.zone.create_new(&name(), 0o600, Caching::Buffered).unwrap();
+        self.zone.sync_dir(&RelPath::root()).unwrap();
+        file
+    }
+}
+
+fn tree(bytes: &[u8]) -> PartTree {
+    let mut tree = PartTree::new(size());
+    for (index, chunk) in bytes.chunks(1024).enumerate() {
+        let index = ChunkIndex(index as u64);
+        tree.insert(index, &ChunkValue::of(size(), index, chunk)).unwrap();
+    }
+    tree
+}
+
+#[tokio::test]
+async fn parts_follow_each_other_and_what_is_recorded_survives_a_crash() {
+    let rig = Rig::new();
+    let sink = rig.sink(rig.create());
+    sink.write(PartIndex(2), 0, &[2; 1024]).unwrap();
+    sink.write(PartIndex(0), 1024, &[1; 476]).unwrap();
+    sink.write(PartIndex(0), 0, &[0; 1024]).unwrap();
+    sink.sync(&[PartIndex(0), PartIndex(2)]).unwrap();
+    let whole = [vec![0; 1024], vec![1; 476]].concat();
+    sink.record(vec![(PartIndex(0), tree(&whole)), (PartIndex(2), tree(&[2; 1024]))]).await.unwrap();
+    assert_eq!(sink.tally().chunks(), 3);
+    let state = sink.progress.state();
+    drop(sink);
+    rig.zone.crash();
+    rig.state.crash();
+
+    let mut found = vec![0xff; 3000];
+    let read = rig.zone.open_read(&name()).unwrap().read_at(&mut found, 0).unwrap();
+    assert_eq!(found[..read], [whole, vec![2; 1024]].concat());
+    let kept = DesprayState::decode(rig.log().checkpoint().unwrap());
+    assert_eq!(kept, state);
+    assert_eq!(kept.read.bytes(), 2524);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_here_and_only_as_a_number_to_the_relay() {
+    let rig = Rig::new();
+    let sink = rig.sink(rig.create());
+    rig.zone.fail_next(Op::Write, Fault::NoSpace);
+
+    let refusal = sink.write(PartIndex(0), 0, &[0; 1024]).unwrap_err();
+
+    assert_eq!(refusal, Refusal::new(RefusalCode::PlaneFull, ""));
+    assert_eq!(sink.take_fault().unwrap().code(), "target-full");
+    assert_eq!(sink.tally().chunks(), 0);
+}
+
+#[tokio::test]
+async fn a_record_the_journal_cannot_keep_is_no_record() {
+    let rig = Rig::new();
+    let sink = rig.sink(rig.create());
+    rig.state.fail_next(Op::SyncData, Fault::NoSpace);
+
+    let refusal = sink.record(vec![(PartIndex(2), tree(&[2; 1024]))]).await.unwrap_err();
+
+    assert_eq!(refusal, Refusal::new(RefusalCode::Internal, ""));
+    assert_eq!(sink.take_fault().unwrap().code(), "journal-unusable");
+}
+
+#[test]
+fn a_state_of_another_version_counts_as_nothing_held() {
+    let state = DesprayState { generation: Some(Generation(4)), ..DesprayState::default() };
+
+    assert_eq!(DesprayState::decode(&state.encode()), state);
+    let mut newer = state.encode();
+    newer[0] = 2;
+    assert_eq!(DesprayState::decode(&newer), DesprayState::default());
+    assert_eq!(DesprayState::decode(&[]), DesprayState::default());
+}

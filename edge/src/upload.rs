@@ -1,0 +1,158 @@
+//! Sending jobs: spray and push. Chunks are read, hashed and compressed on threads of their own;
+//! here is what is asked of the relay, in which order, and what happens when a session is lost.
+
+mod chunker;
+mod fault;
+mod files;
+mod job;
+mod push;
+mod reader;
+mod spray;
+
+pub use fault::UploadFault;
+pub use push::push;
+pub use spray::spray;
+
+use crate::config::Compress;
+use crate::context::Context;
+use crate::journal::{Ended, JobLog, Outcome};
+use crate::receipts::{ReceiptError, ReceiptStore};
+use skyspray_link::codec::Compression;
+use skyspray_link::feed::FeedSettings;
+use skyspray_link::seam::files::BufferPool;
+use skyspray_wire::ids::{ChunkSize, JobId};
+use skyspray_wire::message::{Committed, Request};
+use skyspray_wire::sender::Counters;
+use std::path::PathBuf;
+use tokio::sync::watch;
+use tokio::time::{Duration, timeout};
+
+/// How long a relay may take to hear that a job is given up.
+const ABORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Runs blocking work on a thread for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("blocking work does not panic")
+}
+
+/// How the feed of a job works within the memory the edge may use.
+fn feed_settings(
+    ctx: &Context,
+    compress: Option<Compress>,
+    chunk_size: ChunkSize,
+) -> FeedSettings {
+    let chunk = u64::from(chunk_size.bytes());
+    // Half of the memory holds chunks; the rest is for compressed copies and the connection.
+    let chunks = (ctx.config.limits.memory.0 / 2 / chunk).clamp(8, 1024);
+    let chunks = usize::try_from(chunks).expect("at most 1024");
+    FeedSettings {
+        chunk_size,
+        compression: match compress.unwrap_or(ctx.config.limits.compress) {
+            Compress::Auto => Compression::Auto,
+            Compress::Off => Compression::Off,
+            Compress::Level(level) => Compression::Level(level),
+        },
+        buffers: BufferPool::new(chunks, chunk_size.bytes() as usize),
+        encoders: 1,
+    }
+}
+
+/// Shows how far a job is until it is dropped.
+async fn show_progress(
+    ctx: &Context,
+    mut counters: watch::Receiver<Counters>,
+    total: Option<u64>,
+) -> std::convert::Infallible {
+    loop {
+        ctx.reporter.progress(counters.borrow_and_update().bytes_durable, total);
+        if counters.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Checks and keeps the receipt, and takes the job out of the journal.
+async fn settle(
+    ctx: &Context,
+    log: JobLog,
+    committed: &Committed,
+    bytes: u64,
+) -> Result<PathBuf, SettleError> {
+    let keys = ctx.connector.identity().receipt_keys.clone();
+    let (state, journal) = (ctx.directories.state.clone(), ctx.journal.clone());
+    let (receipt, wuid) = (committed.receipt.clone(), committed.wuid.clone());
+    let ended_ms = ctx.now_ms();
+    blocking(move || {
+        let store = ReceiptStore::open(&state)?;
+        let job = log.job();
+        store.keep(job, &receipt, &keys)?;
+        let path = store.path(job);
+        let ended =
+            Ended { outcome: Outcome::Committed, ended_ms, wuid: Some(wuid), bytes, detail: None };
+        journal.finish(log, &ended)?;
+        Ok(path)
+    })
+    .await
+}
+
+/// Why a committed job could not be closed on this side.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The receipt is not good, or cannot be kept.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+}
+
+impl crate::exit::Explain for SettleError {
+    fn exit(&self) -> crate::exit::Exit {
+        match self {
+            Self::Receipt(error) => error.exit(),
+            Self::Journal(error) => error.exit(),
+        }
+    }
+
+    fn code(&self) -> std::borrow::Cow<'static, str> {
+        match self {
+            Self::Receipt(error) => crate::exit::Explain::code(error),
+            Self::Journal(error) => crate::exit::Explain::code(error),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Receipt(error) => error.advice(),
+            Self::Journal(error) => error.advice(),
+        }
+    }
+}
+
+/// Gives a job up that can never succeed: the relay is told, so that nothing stays staged, and the
+/// journal forgets it.
+async fn give_up(ctx: &Context, log: JobLog, bytes: u64, why: &UploadFault) {
+    let job = log.job();
+    if timeout(ABORT_DEADLINE, abort(ctx, job)).await.is_err() {
+        tracing::info!(%job, "the relay was not told that the job is given up");
+    }
+    let ended = Ended {
+        outcome: Outcome::Failed,
+        ended_ms: ctx.now_ms(),
+        wuid: None,
+        bytes,
+        detail: Some(why.to_string()),
+    };
+    let journal = ctx.journal.clone();
+    if let Err(error) = blocking(move || journal.finish(log, &ended)).await {
+        ctx.reporter.warn("journal", error);
+    }
+}
+
+async fn abort(ctx: &Context, job: JobId) {
+    let Ok(session) = ctx.connector.connect().await else { return };
+    if let Err(error) = session.session().ask(&Request::Abort(job)).await {
+        tracing::info!(%job, error = &error as &dyn std::error::Error, "giving up");
+    }
+    session.close().await;
+}

@@ -1,0 +1,146 @@
+//! Why an upload cannot go on.
+
+use crate::exit::{Exit, Explain};
+use crate::journal::JournalError;
+use crate::session::ConnectError;
+use crate::source::{RecordError, SourceError};
+use skyspray_link::feed::Stopped;
+use skyspray_link::request::RequestError;
+use skyspray_link::send::SendError;
+use skyspray_link::session::SessionError;
+use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// Why an upload cannot go on in this session, or at all.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UploadFault {
+    /// A source is not what it must be.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The records of the sources cannot be told apart.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// No session.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The session is gone.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The relay said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The relay granted another plan than before.
+    #[error("the relay changed its mind about the job's {what}")]
+    GrantDiffers {
+        /// What differs.
+        what: &'static str,
+    },
+    /// The relay answered with something that is no answer to the request.
+    #[error("the relay's answer is not one to this request")]
+    Unexpected,
+    /// The relay acknowledged what was not sent, or the source's chunks did not fit together.
+    #[error("the transfer broke its own rules: {reason}")]
+    Broken {
+        /// Which rule.
+        reason: String,
+    },
+    /// No thread, or no memory to compress with.
+    #[error("the host gives no thread to read with")]
+    Threads(#[source] std::io::Error),
+    /// The user interrupted the command.
+    #[error("interrupted")]
+    Interrupted,
+    /// Only between the threads of a job: its driver is gone.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl UploadFault {
+    /// Whether the job can go on in another session.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Session(_) => true,
+            Self::Refused(refusal) => matches!(
+                refusal.code,
+                RefusalCode::Draining | RefusalCode::Busy | RefusalCode::ChunkCorrupt
+            ),
+            _ => false,
+        }
+    }
+}
+
+impl From<RequestError> for UploadFault {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused(refusal) => Self::Refused(refusal),
+            RequestError::Session(error) => Self::Session(error),
+            _ => Self::Unexpected,
+        }
+    }
+}
+
+impl From<SendError<UploadFault>> for UploadFault {
+    fn from(error: SendError<Self>) -> Self {
+        match error {
+            SendError::Session(error) => Self::Session(error),
+            SendError::Refused(refusal) => Self::Refused(refusal),
+            SendError::Source(fault) => fault,
+            other => Self::Broken { reason: other.to_string() },
+        }
+    }
+}
+
+impl Explain for UploadFault {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Source(error) => error.exit(),
+            Self::Record(error) => error.exit(),
+            Self::Connect(error) => error.exit(),
+            Self::Refused(refusal) => refusal.exit(),
+            Self::Journal(error) => error.exit(),
+            Self::Session(_) => Exit::Temporary,
+            Self::GrantDiffers { .. } => Exit::PlanDrifted,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Unexpected | Self::Broken { .. } | Self::Threads(_) | Self::Stopped(_) => {
+                Exit::Internal
+            }
+        }
+    }
+
+    fn code(&self) -> Cow<'static, str> {
+        match self {
+            Self::Source(error) => error.code(),
+            Self::Record(error) => error.code(),
+            Self::Connect(error) => error.code(),
+            Self::Refused(refusal) => Explain::code(refusal),
+            Self::Journal(error) => error.code(),
+            Self::Session(_) => "session-lost".into(),
+            Self::GrantDiffers { .. } => "grant-differs".into(),
+            Self::Interrupted => "interrupted".into(),
+            Self::Unexpected | Self::Broken { .. } => "protocol".into(),
+            Self::Threads(_) | Self::Stopped(_) => "internal".into(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Source(error) => error.advice(),
+            Self::Record(error) => error.advice(),
+            Self::Connect(error) => error.advice(),
+            Self::Journal(error) => error.advice(),
+            Self::Refused(refusal) if refusal.code.remedy() == Remedy::Retry => {
+                Some("run the same command again; it goes on where it stopped".to_owned())
+            }
+            Self::Refused(refusal) => refusal.advice(),
+            Self::Session(_) | Self::Interrupted | Self::GrantDiffers { .. } => {
+                Some("run the same command again; it goes on where it stopped".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One writing job over any number of sessions: opened, sent, sealed, committed.
+
+use super::fault::UploadFault;
+use super::files::Names;
+use crate::landing::LandingPath;
+use skyspray_link::feed::Feed;
+use skyspray_link::request::Exchange;
+use skyspray_link::send::{Lane, SendJob};
+use skyspray_link::session::Session;
+use skyspray_wire::ids::{Epoch, JobId};
+use skyspray_wire::limits::PAGE_MAX;
+use skyspray_wire::message::{
+    Commit, Committed, Granted, Held, OpenWrite, PartSeal, Reply, Request, SealParts,
+};
+use skyspray_wire::refusal::Refusal;
+use std::future::Future;
+use std::sync::PoisonError;
+use tokio::sync::{mpsc, oneshot};
+
+/// Data streams a job uses.
+const STREAMS: u32 = 4;
+
+/// Seals that may wait for the request that carries them.
+const SEAL_QUEUE: usize = 1024;
+
+/// What the relay says when a job is opened.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// The job may go on.
+    Open { granted: Granted, held: Vec<Held> },
+    /// The job is done; an earlier answer was lost.
+    Committed(Committed),
+}
+
+/// Opens a job, or opens it again.
+pub(super) async fn open(session: &Session, open: &OpenWrite) -> Result<Standing, UploadFault> {
+    let mut answer = session.request(&Request::OpenWrite(open.clone())).await?;
+    let granted = match answer.reply().await? {
+        Reply::Granted(granted) => granted,
+        Reply::Committed(committed) => return Ok(Standing::Committed(committed)),
+        _ => return Err(UploadFault::Unexpected),
+    };
+    let mut held = Vec::new();
+    loop {
+        match answer.reply().await? {
+            Reply::Held(page) => held.push(page),
+            Reply::Done => return Ok(Standing::Open { granted, held }),
+            _ => return Err(UploadFault::Unexpected),
+        }
+    }
+}
+
+/// What is kept of a job from one session to the next.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    pub(super) send: SendJob,
+    pub(super) feed: Feed<UploadFault>,
+    pub(super) sealer: Sealer,
+    seals: mpsc::Sender<PartSeal>,
+}
+
+impl Transfer {
+    /// A job with nothing sent.
+    pub(super) fn new(send: SendJob, feed: Feed<UploadFault>) -> Self {
+        let (seals, waiting) = mpsc::channel(SEAL_QUEUE);
+        Self { send, feed, sealer: Sealer::new(waiting), seals }
+    }
+
+    /// Sends and seals everything in this session, while `beside` runs.
+    pub(super) async fn run(
+        &mut self,
+        session: &Session,
+        (granted, held): (&Granted, &[Held]),
+        streams_allowed: u32,
+        beside: impl Future<Output = Result<(), UploadFault>>,
+    ) -> Result<(), UploadFault> {
+        held.iter().flat_map(|page| &page.parts).for_each(|part| self.send.note_held(part));
+        self.send.reopened();
+        let (streams, mut opened) = mpsc::channel(STREAMS as usize);
+        for _ in 0..STREAMS.min(streams_allowed).max(1) {
+            let stream = session.open_chunks_to_relay().await?;
+            let _ = streams.try_send(stream);
+        }
+        let (all_sent, sent) = oneshot::channel();
+        let Self { send, feed, sealer, seals } = self;
+        let lane = Lane { epoch: granted.epoch, streams: &mut opened, seals };
+        let sending = async {
+            send.run(feed, lane).await?;
+            // The sealer is gone only when it failed, and then its error is what counts.
+            let _ = all_sent.send(());
+            Ok::<(), UploadFault>(())
+        };
+        let sealing = sealer.run(session, granted.epoch, sent);
+        tokio::try_join!(sending, sealing, beside)?;
+        Ok(())
+    }
+}
+
+/// Carries seals to the relay, a page at a time.
+#[derive(Debug)]
+pub(super) struct Sealer {
+    waiting: mpsc::Receiver<PartSeal>,
+    /// Sent or about to be, and not answered.
+    page: Vec<PartSeal>,
+    job: Option<JobId>,
+    /// Files of a push that the relay did not commit, and why.
+    refused: Vec<(Option<LandingPath>, Refusal)>,
+    /// Where the files of a push are, until they are sealed.
+    names: Names,
+}
+
+impl Sealer {
+    fn new(waiting: mpsc::Receiver<PartSeal>) -> Self {
+        Self {
+            waiting,
+            page: Vec::new(),
+            job: None,
+            refused: Vec::new(),
+            names: Names::default(),
+        }
+    }
+
+    /// Names the job the seals are for.
+    pub(super) fn set_job(&mut self, job: JobId) {
+        self.job = Some(job);
+    }
+
+    /// Where the files under way are noted.
+    pub(super) fn names(&self) -> Names {
+        Names::clone(&self.names)
+    }
+
+    /// Takes what the relay refused so far.
+    pub(super) fn take_refused(&mut self) -> Vec<(Option<LandingPath>, Refusal)> {
+        std::mem::take(&mut self.refused)
+    }
+
+    async fn run(
+        &mut self,
+        session: &Session,
+        epoch: Epoch,
+        mut all_sent: oneshot::Receiver<()>,
+    ) -> Result<(), UploadFault> {
+        let mut last = false;
+        loop {
+            while self.page.len() < PAGE_MAX
+                && let Ok(seal) = self.waiting.try_recv()
+            {
+                self.page.push(seal);
+            }
+            if !self.page.is_empty() {
+                self.send_page(session, epoch).await?;
+                continue;
+            }
+            if last {
+                return Ok(());
+            }
+            tokio::select! {
+                Some(seal) = self.waiting.recv() => self.page.push(seal),
+                // Whatever was sealed is in the queue by now; it is taken once more.
+                _ = &mut all_sent => last = true,
+            }
+        }
+    }
+
+    async fn send_page(&mut self, session: &Session, epoch: Epoch) -> Result<(), UploadFault> {
+        let job = self.job.expect("the job is named before it runs");
+        let seal = SealParts { job, epoch, parts: self.page.clone() };
+        let mut answer = session.request(&Request::SealParts(seal)).await?;
+        let mut refused = Vec::new();
+        loop {
+            match answer.reply().await? {
+                Reply::FilesRefused(files) => refused.extend(files),
+                Reply::Done => break,
+                _ => return Err(UploadFault::Unexpected),
+            }
+        }
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for (part, refusal) in refused {
+            self.refused.push((names.remove(&part), refusal));
+        }
+        self.page.drain(..).for_each(|seal| drop(names.remove(&seal.part)));
+        Ok(())
+    }
+}
+
+/// Asks for the commit of a job whose parts are all sealed.
+pub(super) async fn commit(session: &Session, commit: Commit) -> Result<Committed, UploadFault> {
+    let mut answer: Exchange = session.request(&Request::Commit(commit)).await?;
+    match answer.reply().await? {
+        Reply::Committed(committed) => Ok(committed),
+        _ => Err(UploadFault::Unexpected),
+    }
+}

@@ -1,0 +1,375 @@
+//! Push: files and directories 1:1 to a directory of a plane, each visible when it is whole.
+
+use super::fault::UploadFault;
+use super::files::{FileFault, Note, Opener, READ_QUEUE, produce};
+use super::job::{self, Standing, Transfer};
+use super::{blocking, feed_settings, give_up, settle, show_progress};
+use crate::cli::PushArgs;
+use crate::context::{CommandError, Context};
+use crate::exit::{Exit, Explain};
+use crate::journal::{Begun, CommandKey, JobHeader, JobKind, JobLog, JournalSource};
+use crate::landing::{LandingPath, Want};
+use crate::session::{PATIENCE, Reconnect, RelaySession};
+use crate::source::{Walk, plane_name};
+use serde::Serialize;
+use skyspray_link::feed;
+use skyspray_link::send::SendJob;
+use skyspray_wire::digest::Digest;
+use skyspray_wire::message::{Commit, Committed, Granted, OpenWrite, WriteTarget};
+use skyspray_wire::name::PlanePath;
+use skyspray_wire::refusal::{Refusal, Remedy};
+use skyspray_wire::sender::Counters;
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Notes about single files that may wait to be shown.
+const NOTES: usize = 256;
+
+/// What is said when a push is done.
+#[derive(Serialize)]
+struct Done {
+    kind: &'static str,
+    job: String,
+    wuid: String,
+    target: String,
+    files: u64,
+    files_unchanged: u64,
+    files_failed: u64,
+    bytes: u64,
+    seconds: f64,
+    chunks_sent: u64,
+    chunks_resent: u64,
+    chunks_held: u64,
+    receipt: String,
+}
+
+/// Some files of a push failed; the others are stored.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {files} files failed")]
+pub struct SomeFailed {
+    failed: u64,
+    files: u64,
+}
+
+impl Explain for SomeFailed {
+    fn exit(&self) -> Exit {
+        Exit::SomeFailed
+    }
+
+    fn code(&self) -> Cow<'static, str> {
+        "some-files-failed".into()
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some("see the messages above, then run the same command again for those files".to_owned())
+    }
+}
+
+/// One file that the relay did not take.
+#[derive(Debug, thiserror::Error)]
+#[error("{at}")]
+struct FileRefused {
+    at: String,
+    source: Refusal,
+}
+
+impl Explain for FileRefused {
+    fn exit(&self) -> Exit {
+        self.source.exit()
+    }
+
+    fn code(&self) -> Cow<'static, str> {
+        Explain::code(&self.source)
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.source.advice()
+    }
+}
+
+/// Pushes files and directories to a plane.
+///
+/// # Errors
+///
+/// What the user, the relay or the network is to blame for; [`SomeFailed`] when only some files
+/// could not be sent.
+pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
+    let began = Instant::now();
+    let roots = resolve(ctx, args)?;
+    let (log, open) = begin(ctx, args, &roots).await?;
+    let mut walks = Vec::with_capacity(roots.len());
+    for (at, below) in roots {
+        walks.push(Walk::new(at, below));
+    }
+    let mut failed = 0;
+    let outcome = tokio::select! {
+        outcome = run(ctx, args, &open, walks, &mut failed) => outcome,
+        () = ctx.stop.requested() => Err(UploadFault::Interrupted),
+    };
+    let (committed, totals) = match outcome {
+        Ok(done) => done,
+        Err(fault) => {
+            let last = matches!(&fault, UploadFault::Refused(refusal)
+                if refusal.code.remedy() != Remedy::Retry);
+            if last {
+                give_up(ctx, log, 0, &fault).await;
+            }
+            return Err(fault.into());
+        }
+    };
+    let job = log.job();
+    let receipt = settle(ctx, log, &committed, totals.bytes).await?;
+    let done = Done {
+        kind: "push",
+        job: job.to_string(),
+        wuid: committed.wuid.clone(),
+        target: args.target.to_string(),
+        files: totals.files,
+        files_unchanged: totals.unchanged,
+        files_failed: failed,
+        bytes: totals.bytes,
+        seconds: began.elapsed().as_secs_f64(),
+        chunks_sent: totals.counters.chunks_sent,
+        chunks_resent: totals.counters.chunks_resent,
+        chunks_held: totals.counters.chunks_held,
+        receipt: receipt.display().to_string(),
+    };
+    report(ctx, &done);
+    if failed > 0 {
+        return Err(SomeFailed { failed, files: totals.files + totals.unchanged + failed }.into());
+    }
+    Ok(())
+}
+
+fn report(ctx: &Context, done: &Done) {
+    let mib = done.bytes as f64 / f64::from(1 << 20);
+    let text = format!(
+        "{}: {} files, {mib:.1} MiB, {} unchanged, {} failed, {:.1} s, job {}\nreceipt: {}",
+        done.target,
+        done.files,
+        done.files_unchanged,
+        done.files_failed,
+        done.seconds,
+        done.wuid,
+        done.receipt,
+    );
+    ctx.reporter.progress_end();
+    ctx.reporter.result("done", done, text);
+}
+
+/// What is pushed, and the path below the target each thing goes to: its own name, but for a
+/// directory written with a `/` at the end, whose content goes straight to the target.
+fn resolve(
+    ctx: &Context,
+    args: &PushArgs,
+) -> Result<Vec<(LandingPath, PlanePath)>, CommandError> {
+    let mut roots = Vec::with_capacity(args.paths.len());
+    for path in &args.paths {
+        let at = ctx.zones.resolve(path, &ctx.cwd, Want::Read)?;
+        let content_only = path.as_os_str().as_bytes().ends_with(b"/") || at.path.is_root();
+        let below = if content_only { PlanePath::default() } else { plane_name(&at)? };
+        roots.push((at, below));
+    }
+    Ok(roots)
+}
+
+async fn begin(
+    ctx: &Context,
+    args: &PushArgs,
+    roots: &[(LandingPath, PlanePath)],
+) -> Result<(JobLog, OpenWrite), CommandError> {
+    let sources: Vec<JournalSource> = roots
+        .iter()
+        .map(|(at, _)| JournalSource::new(at.zone.clone(), &at.path, None))
+        .collect();
+    let overwrite = args.overwrite.to_string();
+    let places: Vec<String> = roots.iter().map(|(_, below)| below.to_string()).collect();
+    let options = std::iter::once(("overwrite", &*overwrite))
+        .chain(places.iter().map(|below| ("below", below.as_str())));
+    let target = args.target.to_string();
+    let key = CommandKey::of(JobKind::Push, &target, &sources, options);
+    let header = JobHeader {
+        job: ctx.new_job(),
+        kind: JobKind::Push,
+        key,
+        target,
+        sources,
+        opened_ms: ctx.now_ms(),
+    };
+    let journal = ctx.journal.clone();
+    let log = match blocking(move || journal.begin(&header)).await? {
+        Begun::New(log) | Begun::Resumed(log) => log,
+    };
+    let open = OpenWrite {
+        job: log.job(),
+        target: WriteTarget::Files {
+            plane: args.target.plane.clone(),
+            directory: args.target.path.clone(),
+        },
+        overwrite: args.overwrite,
+        bytes: 0,
+        plan: Digest(key.0),
+        attributes: Vec::new(),
+    };
+    Ok((log, open))
+}
+
+/// What a push amounts to.
+struct Totals {
+    files: u64,
+    unchanged: u64,
+    bytes: u64,
+    counters: Counters,
+}
+
+/// What is kept from session to session.
+struct State {
+    transfer: Transfer,
+    opener: Opener,
+}
+
+async fn run(
+    ctx: &Context,
+    args: &PushArgs,
+    open: &OpenWrite,
+    walks: Vec<Walk>,
+    failed: &mut u64,
+) -> Result<(Committed, Totals), UploadFault> {
+    let (notes, mut said) = mpsc::channel(NOTES);
+    let mut walks = Some(walks);
+    let mut state: Option<State> = None;
+    let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
+    loop {
+        let session = reconnect.session().await?;
+        let before = counters(&state);
+        let attempt = async {
+            let (granted, held) = match job::open(session.session(), open).await? {
+                Standing::Open { granted, held } => (granted, held),
+                Standing::Committed(committed) => return Ok(committed),
+            };
+            if let Some(walks) = walks.take() {
+                state = Some(start(ctx, args, open, &granted, (walks, notes.clone()))?);
+            }
+            let state = state.as_mut().expect("it was just started");
+            send(ctx, &session, state, (&granted, &held), open).await
+        };
+        let listen = async {
+            while let Some(note) = said.recv().await {
+                *failed += u64::from(show(ctx, note));
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = attempt => outcome,
+            () = listen => Err(UploadFault::Unexpected),
+            error = ctx.connector.keep_identity(&session) => Err(error.into()),
+        };
+        while let Ok(note) = said.try_recv() {
+            *failed += u64::from(show(ctx, note));
+        }
+        match outcome {
+            Ok(committed) => {
+                session.close().await;
+                *failed += refused_at_seal(ctx, &mut state);
+                return Ok((committed, totals(&state)));
+            }
+            Err(fault) if fault.is_passing() => {
+                tracing::info!(error = &fault as &dyn std::error::Error, "session ended");
+                if counters(&state).bytes_durable > before.bytes_durable {
+                    reconnect.progressed();
+                }
+            }
+            Err(fault) => {
+                session.close().await;
+                return Err(fault);
+            }
+        }
+    }
+}
+
+fn start(
+    ctx: &Context,
+    args: &PushArgs,
+    open: &OpenWrite,
+    granted: &Granted,
+    (walks, notes): (Vec<Walk>, mpsc::Sender<Note>),
+) -> Result<State, UploadFault> {
+    let (tasks, reading) = mpsc::channel(READ_QUEUE);
+    let settings = feed_settings(ctx, args.compress, granted.chunk_size);
+    let told = notes.clone();
+    let feed = feed::start(&settings, move |producer| produce(reading, &told, producer));
+    let feed = feed.map_err(UploadFault::Threads)?;
+    let send = SendJob::new(open.job, granted.chunk_size, granted.in_flight_chunks);
+    let mut transfer = Transfer::new(send, feed);
+    transfer.sealer.set_job(open.job);
+    let names = transfer.sealer.names();
+    Ok(State { transfer, opener: Opener::new(walks, tasks, notes, names) })
+}
+
+async fn send(
+    ctx: &Context,
+    session: &RelaySession,
+    state: &mut State,
+    (granted, held): (&Granted, &[skyspray_wire::message::Held]),
+    open: &OpenWrite,
+) -> Result<Committed, UploadFault> {
+    let State { transfer, opener } = state;
+    let streams = session.welcome().data_streams;
+    let progress = show_progress(ctx, transfer.send.progress(), None);
+    let opening = opener.run(session.session(), (open.job, granted.epoch));
+    tokio::select! {
+        sent = transfer.run(session.session(), (granted, held), streams, opening) => sent?,
+        never = progress => match never {},
+    }
+    let commit = Commit { job: open.job, epoch: granted.epoch, parts: opener.parts() };
+    job::commit(session.session(), commit).await
+}
+
+fn counters(state: &Option<State>) -> Counters {
+    state.as_ref().map(|state| *state.transfer.send.progress().borrow()).unwrap_or_default()
+}
+
+fn totals(state: &Option<State>) -> Totals {
+    let counters = counters(state);
+    match state {
+        Some(State { opener, .. }) => Totals {
+            files: opener.files,
+            unchanged: opener.unchanged,
+            bytes: opener.bytes,
+            counters,
+        },
+        None => Totals { files: 0, unchanged: 0, bytes: 0, counters },
+    }
+}
+
+/// Shows a note; `true` when a file failed.
+fn show(ctx: &Context, note: Note) -> bool {
+    match note {
+        Note::Skipped(text) => {
+            ctx.reporter.warn("skipped", text);
+            false
+        }
+        Note::Fault(FileFault::Source(error)) => {
+            ctx.reporter.file_error(&error);
+            true
+        }
+        Note::Fault(FileFault::Refused { at, refusal }) => {
+            ctx.reporter.file_error(&FileRefused { at: at.to_string(), source: refusal });
+            true
+        }
+    }
+}
+
+/// Shows the files the relay had no place for when they were whole.
+fn refused_at_seal(ctx: &Context, state: &mut Option<State>) -> u64 {
+    let Some(State { transfer, opener }) = state else { return 0 };
+    let refused = transfer.sealer.take_refused();
+    let count = refused.len() as u64;
+    for (at, source) in refused {
+        let at = at.map_or_else(String::new, |at| at.to_string());
+        ctx.reporter.file_error(&FileRefused { at, source });
+    }
+    opener.files = opener.files.saturating_sub(count);
+    count
+}

@@ -1,0 +1,79 @@
+//! The fullest page of every paged message fits a frame.
+
+use skyspray_wire::digest::Digest;
+use skyspray_wire::frame;
+use skyspray_wire::ids::{ChunkIndex, Epoch, JobId, PartIndex};
+use skyspray_wire::limits::{DETAIL_BYTES_MAX, NAME_BYTES_MAX, PAGE_MAX, PAGE_NAME_BYTES_MAX};
+use skyspray_wire::message::{
+    Ack, ChunkReply, Entry, EntryKind, FileSpec, Held, OpenFiles, PartInfo, PartRuns, PartSeal,
+    Reply, Request, SealParts,
+};
+use skyspray_wire::name::PlanePath;
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+
+const JOB: JobId = JobId([0xff; 16]);
+const PART: PartIndex = PartIndex(u32::MAX);
+const DIGEST: Digest = Digest([0xff; 32]);
+
+fn fits(message: &impl serde::Serialize) {
+    if let Err(error) = frame::encode(message) {
+        panic!("{error}");
+    }
+}
+
+/// Items of a page whose texts are all `bytes` long.
+fn items(bytes: usize) -> usize {
+    PAGE_MAX.min(PAGE_NAME_BYTES_MAX / bytes)
+}
+
+fn path(bytes: usize) -> PlanePath {
+    let text = ["x".repeat(255), "y".repeat(255), "z".repeat(255), "w".repeat(255)].join("/");
+    PlanePath::parse(&text[..bytes]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn pages_of_numbers_fit_a_frame() {
+    let seal = PartSeal {
+        part: PART,
+        length: u64::MAX,
+        digest: DIGEST,
+        crc32: u32::MAX,
+        records: Some(u64::MAX),
+    };
+    let parts = vec![seal; PAGE_MAX];
+    fits(&Request::SealParts(SealParts { job: JOB, epoch: Epoch(u64::MAX), parts }));
+    let info = PartInfo {
+        length: u64::MAX,
+        digest: Some(DIGEST),
+        crc32: Some(u32::MAX),
+        records: Some(u64::MAX),
+        modified_ns: Some(i64::MIN),
+    };
+    fits(&Reply::Parts(vec![info; PAGE_MAX]));
+    let runs = PartRuns { part: PART, runs: vec![(u64::MAX - 1, u64::MAX)] };
+    fits(&Reply::Held(Held { parts: vec![runs; PAGE_MAX] }));
+    let ack = Ack { part: PART, chunk: ChunkIndex(u64::MAX) };
+    fits(&ChunkReply::Durable(JOB, vec![ack; PAGE_MAX]));
+}
+
+#[test]
+fn pages_of_texts_fit_a_frame_whether_they_are_short_or_long() {
+    for bytes in [PAGE_NAME_BYTES_MAX / PAGE_MAX, 128, NAME_BYTES_MAX] {
+        let file = FileSpec { path: path(bytes), length: u64::MAX, modified_ns: i64::MIN };
+        let files = vec![file; items(bytes)];
+        let epoch = Epoch(u64::MAX);
+        fits(&Request::OpenFiles(OpenFiles { job: JOB, epoch, first: PART, files }));
+        let entry = Entry {
+            kind: EntryKind::File,
+            name: "x".repeat(bytes),
+            bytes: u64::MAX,
+            parts: u32::MAX,
+            committed_ms: i64::MIN,
+        };
+        fits(&Reply::Entries(vec![entry; items(bytes)]));
+    }
+    for bytes in [PAGE_NAME_BYTES_MAX / PAGE_MAX, DETAIL_BYTES_MAX] {
+        let refusal = Refusal::new(RefusalCode::Unknown(u16::MAX), "x".repeat(bytes));
+        fits(&Reply::FilesRefused(vec![(PART, refusal); items(bytes)]));
+    }
+}

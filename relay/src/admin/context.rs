@@ -1,0 +1,118 @@
+//! What every command stands on: the host, and an initialised relay's directory, settings,
+//! catalogue, identity and planes.
+
+use super::AdminError;
+use crate::catalogue::Catalogue;
+use crate::config::{RelayDir, RelaySettings};
+use crate::plane::Plane;
+use crate::state::unix_ms;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
+use skyspray_certs::store::RelayStore;
+use skyspray_certs::{RelayAddress, RelayIdentity};
+use skyspray_link::seam::Clock;
+use skyspray_wire::ids::JobId;
+use skyspray_wire::name::PlaneName;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a command asks the host for.
+#[derive(Debug)]
+pub struct Host {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// For keys, tokens and ids.
+    pub random: SystemRandom,
+}
+
+impl Host {
+    /// Milliseconds since 1970, 0 for a clock before that.
+    pub fn now_ms(&self) -> i64 {
+        unix_ms(self.clock.now())
+    }
+
+    /// An id no job has.
+    pub(super) fn job_id(&self) -> JobId {
+        let mut id = [0; 16];
+        self.random.fill(&mut id).expect("the operating system provides random bytes");
+        JobId(id)
+    }
+}
+
+/// On which addresses a running relay listens, as `serve` leaves it in
+/// [`RelayDir::addresses_file`].
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RunningAddresses {
+    /// For enrolled edges.
+    pub data: SocketAddr,
+    /// For enrollment.
+    pub enroll: SocketAddr,
+}
+
+/// An initialised relay.
+pub(super) struct Context<'a> {
+    pub(super) dir: RelayDir,
+    pub(super) settings: RelaySettings,
+    pub(super) host: &'a Host,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn open(dir: RelayDir, host: &'a Host) -> Result<Self, AdminError> {
+        let file = dir.config_file();
+        if !file.exists() {
+            return Err(AdminError::NotInitialised { dir: dir.path().to_owned() });
+        }
+        let settings = RelaySettings::load(&file)?;
+        Ok(Self { dir, settings, host })
+    }
+
+    pub(super) async fn catalogue(&self) -> Result<Catalogue, AdminError> {
+        Ok(Catalogue::open(&self.dir.catalogue()).await?)
+    }
+
+    /// Opens a configured plane.
+    pub(super) fn plane(&self, name: &PlaneName) -> Result<Plane, AdminError> {
+        let settings = self.settings.plane(name)?;
+        Plane::open_url(&settings.url)
+            .map_err(|source| AdminError::PlaneOpen { plane: name.clone(), source })
+    }
+
+    /// The address at which an edge enrolls: the configured port or, where any free one was asked
+    /// for, that of the running relay.
+    pub(super) fn enroll_address(&self) -> Result<RelayAddress, AdminError> {
+        let port = match self.settings.enroll_listen.port() {
+            0 => self.running()?.enroll.port(),
+            port => port,
+        };
+        self.settings.public_name.with_port(port).ok_or(AdminError::NotRunning)
+    }
+
+    fn running(&self) -> Result<RunningAddresses, AdminError> {
+        let path = self.dir.addresses_file();
+        let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => AdminError::NotRunning,
+            _ => AdminError::File { action: "read", path: path.clone(), source },
+        })?;
+        serde_json::from_str(&text).map_err(|source| AdminError::Addresses { path, source })
+    }
+}
+
+/// The relay's keys and certificates, checked to belong to its settings.
+///
+/// # Errors
+///
+/// An identity that is missing, damaged or not private, or of another trust domain.
+pub fn load_identity(
+    dir: &RelayDir,
+    settings: &RelaySettings,
+) -> Result<RelayIdentity, AdminError> {
+    let identity = RelayStore::open(&dir.identity())?.load()?;
+    if *identity.trust_domain() != settings.trust_domain {
+        return Err(AdminError::TrustDomainDiffers {
+            configured: settings.trust_domain.clone(),
+            issued: identity.trust_domain().clone(),
+        });
+    }
+    Ok(identity)
+}

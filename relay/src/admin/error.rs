@@ -1,0 +1,289 @@
+//! Why a command failed, how it then ends, and what its user can do.
+
+use super::{Exit, Failure};
+use crate::catalogue::{AgentError, AuditFault, CatalogueError, JobError};
+use crate::config::ConfigError;
+use crate::housekeeping::CollectError;
+use crate::plane::{PlaneError, ProbeError};
+use skyspray_certs::key::KeyError;
+use skyspray_certs::relay_identity::RelayIdentityError;
+use skyspray_certs::store::StoreError;
+use skyspray_certs::trust_domain::TrustDomain;
+use skyspray_link::seam::files::{FileError, RootError};
+use skyspray_wire::ids::PartIndex;
+use skyspray_wire::name::PlaneName;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A failed command.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No directory was named and there is no default.
+    #[error("no directory of a relay is named and /etc/skyspray does not exist")]
+    NoDirectory,
+    /// There is no relay in the directory.
+    #[error("{} has no relay.toml", dir.display())]
+    NotInitialised {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is a relay in the directory, whole or in part.
+    #[error("{} exists already", found.display())]
+    AlreadyInitialised {
+        /// What was found.
+        found: PathBuf,
+    },
+    /// The host does not know its own name.
+    #[error("the name of this host is not known")]
+    HostName,
+    /// The command belongs to the server, not to this part of the program.
+    #[error("serve is not a command on a directory")]
+    ServeHere,
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The identity cannot be stored or loaded.
+    #[error(transparent)]
+    Identity(#[from] StoreError),
+    /// The identity cannot be made.
+    #[error(transparent)]
+    IdentityMake(#[from] RelayIdentityError),
+    /// A token cannot be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The configuration names another trust domain than the certificates.
+    #[error("trust_domain is {configured}, but this relay's certificates are for {issued}")]
+    TrustDomainDiffers {
+        /// In `relay.toml`.
+        configured: TrustDomain,
+        /// In the certificates.
+        issued: TrustDomain,
+    },
+    /// The port to enroll at is known only while the relay runs.
+    #[error("enroll_listen has port 0 and no relay is running in this directory")]
+    NotRunning,
+    /// The file of a running relay is damaged.
+    #[error("{} does not hold the addresses of a running relay", path.display())]
+    Addresses {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// An agent cannot be changed.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A job cannot be changed.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A plane cannot be opened.
+    #[error("plane {plane} cannot be used")]
+    PlaneOpen {
+        /// The plane.
+        plane: PlaneName,
+        /// Why.
+        source: RootError,
+    },
+    /// A plane failed its trial.
+    #[error("plane {plane} failed its test")]
+    PlaneTest {
+        /// The plane.
+        plane: PlaneName,
+        /// What failed.
+        source: ProbeError,
+    },
+    /// A plane failed.
+    #[error("plane {plane} failed")]
+    Plane {
+        /// The plane.
+        plane: PlaneName,
+        /// Why.
+        source: PlaneError,
+    },
+    /// What was named is not there.
+    #[error("{kind} {name} does not exist")]
+    Missing {
+        /// `agent`, `file` or `job`.
+        kind: &'static str,
+        /// As it was named.
+        name: String,
+    },
+    /// Stored parts are not what was committed.
+    #[error("{failed} of {parts} parts of {name} are not what was committed, first part {first}")]
+    Mismatch {
+        /// The file.
+        name: String,
+        /// How many parts differ.
+        failed: u64,
+        /// How many were read.
+        parts: u64,
+        /// The first that differs.
+        first: PartIndex,
+    },
+    /// Another generation took the place of the one that was verified.
+    #[error("{name} was replaced while it was verified")]
+    Replaced {
+        /// The file.
+        name: String,
+    },
+    /// The name is gone, some of the stored files are not.
+    #[error("{failed} stored files could not be deleted")]
+    DeleteIncomplete {
+        /// How many.
+        failed: u64,
+    },
+    /// The audit trail was changed after it was written.
+    #[error("the audit trail is broken")]
+    AuditBroken {
+        /// Where and how.
+        source: AuditFault,
+    },
+    /// A file of the relay's directory cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory of the relay cannot be opened.
+    #[error("the directory of the relay cannot be used")]
+    Directory {
+        /// Why.
+        source: RootError,
+    },
+    /// A file of the relay's directory cannot be written.
+    #[error("the configuration cannot be written")]
+    Write {
+        /// Why.
+        source: FileError,
+    },
+    /// Nobody reads what is printed.
+    #[error("cannot print")]
+    Print {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Failure for AdminError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoDirectory
+            | Self::NotInitialised { .. }
+            | Self::AlreadyInitialised { .. }
+            | Self::HostName
+            | Self::ServeHere
+            | Self::Config(_)
+            | Self::TrustDomainDiffers { .. }
+            | Self::Directory { .. }
+            | Self::PlaneOpen { .. } => Exit::Usage,
+            Self::Identity(error) => identity_exit(error),
+            Self::IdentityMake(_) | Self::Key(_) | Self::Addresses { .. } => Exit::Internal,
+            Self::NotRunning | Self::Replaced { .. } => Exit::Temporary,
+            Self::Catalogue(error) => catalogue_exit(error),
+            Self::Agent(AgentError::Catalogue(error)) | Self::Job(JobError::Catalogue(error)) => {
+                catalogue_exit(error)
+            }
+            Self::Agent(_) => Exit::Refused,
+            Self::Job(error) => error.refusal().code.remedy().into(),
+            Self::PlaneTest { source, .. } => probe_exit(source),
+            Self::Plane { source: PlaneError::Full { .. }, .. } => Exit::Limit,
+            Self::Plane { source: PlaneError::Missing { .. }, .. } => Exit::Source,
+            Self::Plane { source, .. } => source.remedy().into(),
+            Self::Missing { .. } => Exit::Source,
+            Self::Mismatch { .. } | Self::AuditBroken { .. } => Exit::Mismatch,
+            Self::DeleteIncomplete { .. } => Exit::SomeFailed,
+            Self::File { .. } | Self::Write { .. } | Self::Print { .. } => Exit::Internal,
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::NoDirectory => "name it with --dir DIR or SKYSPRAY_DIR",
+            Self::NotInitialised { .. } => "set it up with skyspray-relay init DIR",
+            Self::AlreadyInitialised { .. } => {
+                "choose another directory; nothing in this one was changed"
+            }
+            Self::HostName => "name this relay with --public-name HOST",
+            Self::ServeHere => "run skyspray-relay serve DIR",
+            Self::Config(_) => "correct relay.toml or the argument",
+            Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
+            Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",
+            Self::NotRunning => "start skyspray-relay serve, or set a port in relay.toml",
+            Self::Addresses { .. } => "restart the relay, which writes the file anew",
+            Self::Catalogue(CatalogueError::Busy) => "run the command again",
+            Self::Catalogue(CatalogueError::Full) => "make room on the disk of the catalogue",
+            Self::Catalogue(CatalogueError::Newer { .. }) => {
+                "use the newer version of this program"
+            }
+            Self::Catalogue(_) => "check the state directory, or restore it",
+            Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
+            Self::Job(_) => "look at it with skyspray-relay job show JOB",
+            Self::PlaneOpen { .. } | Self::PlaneTest { .. } => {
+                "check url in relay.toml, the mount, and the rights of this user there"
+            }
+            Self::Plane { source: PlaneError::Full { .. }, .. } => "make room on the plane",
+            Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
+            Self::Missing { .. } => "list what there is with the list command",
+            Self::Replaced { .. } => "run the command again",
+            Self::Mismatch { .. } => "spray the file again; check the disks of the plane",
+            Self::DeleteIncomplete { .. } => {
+                "run skyspray-relay collect later; see the log lines above"
+            }
+            Self::AuditBroken { .. } => "compare the catalogue with a backup",
+            Self::Directory { .. } | Self::File { .. } | Self::Write { .. } => {
+                "check the directory and the rights of this user there"
+            }
+            Self::IdentityMake(_) | Self::Key(_) => "check the clock of this host",
+            Self::Print { .. } => "check where the output goes",
+        }
+    }
+}
+
+impl From<CollectError> for AdminError {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Catalogue(error) => error.into(),
+            CollectError::Job(error) => error.into(),
+            CollectError::Plane { plane, source } => Self::Plane { plane, source },
+        }
+    }
+}
+
+fn identity_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Io { .. } => Exit::Internal,
+        _ => Exit::Usage,
+    }
+}
+
+fn catalogue_exit(error: &CatalogueError) -> Exit {
+    match error {
+        CatalogueError::Busy => Exit::Temporary,
+        CatalogueError::Full => Exit::Limit,
+        CatalogueError::Open { .. } | CatalogueError::Newer { .. } => Exit::Usage,
+        _ => Exit::Internal,
+    }
+}
+
+fn probe_exit(error: &ProbeError) -> Exit {
+    match error {
+        ProbeError::Failed { source, .. } => {
+            if source.cause == skyspray_link::seam::files::Cause::NoSpace {
+                Exit::Limit
+            } else {
+                Exit::Usage
+            }
+        }
+        ProbeError::Replaces => Exit::Usage,
+        ProbeError::ReadsBackOther => Exit::Mismatch,
+    }
+}

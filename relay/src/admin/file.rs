@@ -1,0 +1,300 @@
+//! `file …`: stored logical files.
+
+mod target;
+mod verify;
+
+pub use target::{FileTarget, FileTargetError, ScopeTarget};
+
+use super::context::Context;
+use super::output::{Row, when};
+use super::{AdminError, Output};
+use crate::catalogue::{Actor, GenerationRecord, RemoveError, StoredPart};
+use crate::discard::delete_discards;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use skyspray_wire::message::Entry;
+use std::sync::Arc;
+
+/// Commands on logical files.
+#[derive(Clone, Debug, Subcommand)]
+pub enum FileCommand {
+    /// Show the logical files in a scope and below it.
+    List {
+        /// Where: PLANE or PLANE:scope.
+        #[arg(value_name = "PLANE[:SCOPE]")]
+        target: ScopeTarget,
+    },
+    /// Show all that is known of one logical file, and its parts.
+    Show {
+        /// Which: PLANE:scope::name.
+        #[arg(value_name = "PLANE:NAME")]
+        target: FileTarget,
+    },
+    /// Read the stored parts back and compare them with what was committed.
+    Verify(VerifyArgs),
+    /// Remove a logical file: the name at once, then its stored parts.
+    Remove {
+        /// Which: PLANE:scope::name.
+        #[arg(value_name = "PLANE:NAME")]
+        target: FileTarget,
+    },
+}
+
+/// `file verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// Which: PLANE:scope::name.
+    #[arg(value_name = "PLANE:NAME")]
+    pub target: FileTarget,
+    /// Look at the length of every part, but read no more than 16 of them, evenly spread.
+    #[arg(long)]
+    pub sample: bool,
+}
+
+/// Rows read at once.
+const PAGE: u32 = 256;
+
+pub(super) async fn run(
+    command: FileCommand,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    match command {
+        FileCommand::List { target } => list(&target, context, output).await,
+        FileCommand::Show { target } => show(&target, context, output).await,
+        FileCommand::Verify(args) => verify::verify(&args, context, output).await,
+        FileCommand::Remove { target } => remove(&target, context, output).await,
+    }
+}
+
+#[derive(Serialize)]
+struct EntryRow {
+    plane: String,
+    name: String,
+    bytes: u64,
+    parts: u32,
+    committed_ms: i64,
+    #[serde(skip)]
+    now_ms: i64,
+}
+
+impl Row for EntryRow {
+    const EVENT: &'static str = "file";
+    const HEADINGS: &'static [&'static str] = &["BYTES", "PARTS", "COMMITTED", "NAME"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.bytes.to_string(),
+            self.parts.to_string(),
+            when(Some(self.committed_ms), self.now_ms),
+            format!("{}:{}", self.plane, self.name),
+        ]
+    }
+}
+
+async fn list(
+    target: &ScopeTarget,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    context.settings.plane(&target.plane)?;
+    let catalogue = context.catalogue().await?;
+    let now_ms = context.host.now_ms();
+    let mut after = String::new();
+    loop {
+        let entries = catalogue.list_logical(&target.plane, &target.scope, &after, PAGE).await?;
+        let row = |entry: &Entry| EntryRow {
+            plane: target.plane.to_string(),
+            name: entry.name.clone(),
+            bytes: entry.bytes,
+            parts: entry.parts,
+            committed_ms: entry.committed_ms,
+            now_ms,
+        };
+        output.rows(&entries.iter().map(row).collect::<Vec<_>>(), after.is_empty())?;
+        match entries.into_iter().last() {
+            Some(last) => after = last.name,
+            None => return Ok(()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GenerationRow {
+    plane: String,
+    name: String,
+    generation: u64,
+    wuid: String,
+    agent: String,
+    parts: u32,
+    bytes: u64,
+    records: Option<u64>,
+    committed_ms: i64,
+    attributes: Vec<(String, String)>,
+    lfn_hash: u32,
+    #[serde(skip)]
+    now_ms: i64,
+}
+
+impl Row for GenerationRow {
+    const EVENT: &'static str = "generation";
+    const HEADINGS: &'static [&'static str] = &[
+        "NAME",
+        "GENERATION",
+        "JOB",
+        "AGENT",
+        "PARTS",
+        "BYTES",
+        "RECORDS",
+        "COMMITTED",
+        "LFN HASH",
+        "ATTRIBUTES",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let attributes: Vec<String> =
+            self.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        vec![
+            format!("{}:{}", self.plane, self.name),
+            self.generation.to_string(),
+            self.wuid.clone(),
+            self.agent.clone(),
+            self.parts.to_string(),
+            self.bytes.to_string(),
+            self.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
+            when(Some(self.committed_ms), self.now_ms),
+            self.lfn_hash.to_string(),
+            if attributes.is_empty() { "-".to_owned() } else { attributes.join(" ") },
+        ]
+    }
+}
+
+#[derive(Serialize)]
+struct PartRow {
+    /// Counted from 1.
+    part: u64,
+    path: String,
+    bytes: u64,
+    records: Option<u64>,
+    blake3: String,
+    crc32: u32,
+}
+
+impl PartRow {
+    fn new(part: &StoredPart) -> Self {
+        Self {
+            part: u64::from(part.part.0) + 1,
+            path: part.path.clone(),
+            bytes: part.length,
+            records: part.records,
+            blake3: part.digest.to_string(),
+            crc32: part.crc32,
+        }
+    }
+}
+
+impl Row for PartRow {
+    const EVENT: &'static str = "part";
+    const HEADINGS: &'static [&'static str] =
+        &["PART", "BYTES", "RECORDS", "CRC32", "BLAKE3", "PATH"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.part.to_string(),
+            self.bytes.to_string(),
+            self.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
+            format!("{:08x}", self.crc32),
+            self.blake3.clone(),
+            self.path.clone(),
+        ]
+    }
+}
+
+async fn show(
+    target: &FileTarget,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    let catalogue = context.catalogue().await?;
+    let current = find(target, context).await?;
+    let generation = current.generation;
+    output.fields(&GenerationRow {
+        plane: target.plane.to_string(),
+        name: target.name.to_string(),
+        generation: generation.0,
+        wuid: current.wuid,
+        agent: current.agent.to_string(),
+        parts: current.parts,
+        bytes: current.bytes,
+        records: current.records,
+        committed_ms: current.committed_ms,
+        attributes: current.attributes,
+        lfn_hash: current.layout.lfn_hash,
+        now_ms: context.host.now_ms(),
+    })?;
+    let mut after = None;
+    loop {
+        let file = (&target.plane, &target.name);
+        let parts = catalogue.parts(file, generation, after, PAGE).await?;
+        let rows: Vec<PartRow> = parts.iter().map(PartRow::new).collect();
+        output.rows(&rows, after.is_none())?;
+        match parts.last() {
+            Some(last) => after = Some(last.part),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// The current generation of a logical file.
+async fn find(target: &FileTarget, context: &Context<'_>) -> Result<GenerationRecord, AdminError> {
+    context.settings.plane(&target.plane)?;
+    let current = context.catalogue().await?.current(&target.plane, &target.name).await?;
+    current.ok_or_else(|| missing(target))
+}
+
+fn missing(target: &FileTarget) -> AdminError {
+    AdminError::Missing { kind: "file", name: target.to_string() }
+}
+
+#[derive(Serialize)]
+struct RemovedLine<'a> {
+    plane: &'a str,
+    name: &'a str,
+    generation: u64,
+    files: u64,
+    bytes: u64,
+}
+
+async fn remove(
+    target: &FileTarget,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    let FileTarget { plane, name } = target;
+    // Opened first: a name whose parts cannot be deleted is better left alone.
+    let opened = Arc::new(context.plane(plane)?);
+    let catalogue = context.catalogue().await?;
+    let removed =
+        catalogue.remove_logical(plane, name, &Actor::Operator, context.host.now_ms()).await;
+    let generation = removed.map_err(|error| match error {
+        RemoveError::Missing { .. } => missing(target),
+        RemoveError::Catalogue(error) => error.into(),
+    })?;
+    let discarded = delete_discards(&catalogue, (plane, &opened), &*context.host.clock).await?;
+    let line = RemovedLine {
+        plane: plane.as_str(),
+        name: name.as_str(),
+        generation: generation.0,
+        files: discarded.files,
+        bytes: discarded.bytes,
+    };
+    let text = format!(
+        "removed {target} generation {generation}: {} stored files of {} bytes deleted",
+        discarded.files, discarded.bytes
+    );
+    output.result("removed", &line, &text)?;
+    match discarded.failed {
+        0 => Ok(()),
+        failed => Err(AdminError::DeleteIncomplete { failed }),
+    }
+}

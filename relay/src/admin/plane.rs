@@ -1,0 +1,141 @@
+//! `plane list` and `plane test`.
+
+use super::context::Context;
+use super::output::{Row, causes};
+use super::{AdminError, Output};
+use crate::config::PlaneSettings;
+use crate::plane::Plane;
+use clap::Subcommand;
+use serde::Serialize;
+use skyspray_wire::name::PlaneName;
+
+/// Commands on planes.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PlaneCommand {
+    /// Show every plane of relay.toml.
+    List,
+    /// Try on a plane everything the relay needs of it: create, write, sync, rename, read, remove.
+    Test {
+        /// Planes to test [default: all].
+        #[arg(value_name = "PLANE")]
+        planes: Vec<PlaneName>,
+    },
+}
+
+pub(super) async fn run(
+    command: PlaneCommand,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    match command {
+        PlaneCommand::List => list(context, output),
+        PlaneCommand::Test { planes } => test(planes, context, output),
+    }
+}
+
+#[derive(Serialize)]
+struct PlaneRow {
+    plane: String,
+    url: String,
+    category: String,
+    layout: &'static str,
+    default_parts: u32,
+    devices: u32,
+    dir_per_part: bool,
+    /// `None` where the plane cannot be used or knows no such limit.
+    free_bytes: Option<u64>,
+    usable: bool,
+}
+
+impl Row for PlaneRow {
+    const EVENT: &'static str = "plane";
+    const HEADINGS: &'static [&'static str] =
+        &["PLANE", "CATEGORY", "PARTS", "DEVICES", "FREE", "URL"];
+
+    fn cells(&self) -> Vec<String> {
+        let free = match (self.usable, self.free_bytes) {
+            (false, _) => "unusable".to_owned(),
+            (true, None) => "-".to_owned(),
+            (true, Some(bytes)) => bytes.to_string(),
+        };
+        vec![
+            self.plane.clone(),
+            self.category.clone(),
+            self.default_parts.to_string(),
+            self.devices.to_string(),
+            free,
+            self.url.clone(),
+        ]
+    }
+}
+
+fn list(context: &Context<'_>, output: &mut Output<'_>) -> Result<(), AdminError> {
+    let rows: Vec<PlaneRow> =
+        context.settings.planes.iter().map(|(name, settings)| row(name, settings)).collect();
+    output.rows(&rows, true)
+}
+
+fn row(name: &PlaneName, settings: &PlaneSettings) -> PlaneRow {
+    let free = Plane::open_url(&settings.url).ok().and_then(|plane| plane.free_bytes().ok());
+    PlaneRow {
+        plane: name.to_string(),
+        url: settings.url.to_string(),
+        category: settings.category.to_string(),
+        layout: "hpcc",
+        default_parts: settings.default_parts.get(),
+        devices: settings.layout.devices.get(),
+        dir_per_part: settings.layout.dir_per_part,
+        free_bytes: free.flatten(),
+        usable: free.is_some(),
+    }
+}
+
+#[derive(Serialize)]
+struct TestRow {
+    plane: String,
+    ok: bool,
+    free_bytes: Option<u64>,
+    failure: Option<String>,
+}
+
+impl Row for TestRow {
+    const EVENT: &'static str = "plane_test";
+    const HEADINGS: &'static [&'static str] = &["PLANE", "RESULT"];
+
+    fn cells(&self) -> Vec<String> {
+        let result = match (&self.failure, self.free_bytes) {
+            (Some(failure), _) => failure.clone(),
+            (None, Some(bytes)) => format!("ok, {bytes} bytes free"),
+            (None, None) => "ok".to_owned(),
+        };
+        vec![self.plane.clone(), result]
+    }
+}
+
+/// Tests all that were named before it fails for the first that does not work.
+fn test(
+    planes: Vec<PlaneName>,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    let all = || context.settings.planes.keys().cloned().collect();
+    let planes = if planes.is_empty() { all() } else { planes };
+    let mut failed = None;
+    let mut rows = Vec::new();
+    for plane in planes {
+        let outcome = context.plane(&plane).and_then(|opened| {
+            opened
+                .probe(context.host.job_id())
+                .map_err(|source| AdminError::PlaneTest { plane: plane.clone(), source })
+        });
+        let (free_bytes, error) = match outcome {
+            Ok(probed) => (probed.free_bytes, None),
+            Err(error) => (None, Some(error)),
+        };
+        let failure = error.as_ref().map(|error| causes(error));
+        rows.push(TestRow { plane: plane.to_string(), ok: failure.is_none(), free_bytes, failure });
+        failed = failed.or(error);
+    }
+    output.rows(&rows, true)?;
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,89 @@
+//! What a name means now, what is in flight, and what happened: logical files, jobs, agents,
+//! rules and audit in one SQL database.
+//!
+//! Every change is one transaction that carries its own audit line. Nothing here reads a clock:
+//! callers pass `now_ms`, milliseconds since 1970. Every list is read in pages.
+
+mod agents;
+mod audit;
+mod commit;
+mod dialect;
+mod discards;
+mod enrollment;
+mod error;
+mod fields;
+mod files;
+mod jobs;
+mod open;
+mod plane_files;
+mod progress;
+mod push;
+mod records;
+mod removal;
+mod seal;
+#[cfg(test)]
+mod tests;
+mod wuid;
+
+pub use agents::{AgentError, AgentRecord, AgentState, Invitation};
+pub use audit::{Actor, AuditEntry, AuditEvent, AuditFault, AuditLine, AuditResult, AuditSummary};
+pub use commit::Gate;
+pub use discards::{Discard, DiscardReason};
+pub use enrollment::{Redemption, TokenRefusal};
+pub use error::{CatalogueError, JobError};
+pub use files::StoredPart;
+pub use jobs::JobFilter;
+pub use open::{LEASE_MS, NewJob, Opened, Opening};
+pub use plane_files::PlaneFile;
+pub use progress::Progress;
+pub use push::{FileStanding, NewFile};
+pub use records::{
+    GenerationRecord, GenerationState, JobKey, JobRecord, PartLayout, PartRecord, PartState,
+};
+pub use removal::RemoveError;
+pub use seal::SealedPart;
+
+use dialect::Store;
+use std::path::Path;
+
+/// Rows one page holds at most, whatever the caller asks for.
+pub const PAGE_ROWS_MAX: u32 = 4096;
+
+/// The catalogue of one relay, or of all replicas that share it. Clones share its connections.
+///
+/// Several processes may use the same file at once.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    store: Store,
+}
+
+impl Catalogue {
+    /// Makes the catalogue at `path`, or opens it when it is there; either way it is brought to
+    /// this version's layout.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made or opened, or was written by a newer version.
+    pub async fn create(path: &Path) -> Result<Self, CatalogueError> {
+        Ok(Self { store: Store::open(path, true).await? })
+    }
+
+    /// Opens the catalogue at `path` and brings it to this version's layout.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing, cannot be opened, or was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self, CatalogueError> {
+        Ok(Self { store: Store::open(path, false).await? })
+    }
+
+    /// Waits for running statements and closes every connection of every clone.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// The number of rows to ask for.
+fn page(limit: u32) -> i64 {
+    i64::from(limit.min(PAGE_ROWS_MAX))
+}

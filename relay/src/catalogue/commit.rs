@@ -1,0 +1,367 @@
+//! The commit of a spray: the one transaction that makes a generation visible.
+
+use super::Catalogue;
+use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
+use super::audit::{Actor, AuditEvent, AuditResult, append};
+use super::dialect::{Connection, Tx};
+use super::error::{CatalogueError, JobError};
+use super::fields::{Fields, big};
+use super::jobs::{about, fence, load_job};
+use super::records::JobRecord;
+use serde_json::json;
+use skyspray_wire::digest::Digest;
+use skyspray_wire::ids::{Epoch, Generation, JobId};
+use skyspray_wire::message::{Committed, JobState};
+use skyspray_wire::name::{LogicalName, PlaneName};
+use skyspray_wire::receipt::{ListDigest, Receipt};
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+
+/// What the caller adds to a commit. Both run inside the transaction and must be quick.
+#[derive(Clone, Copy)]
+pub struct Gate<'a> {
+    /// Whether the agent, as it is at this moment, may do this. That it is enrolled is checked
+    /// already.
+    pub allowed: &'a (dyn Fn(&AgentRecord, &JobRecord) -> Result<(), Refusal> + Sync),
+    /// Makes the encoded signed receipt that is stored and sent.
+    pub sign: &'a (dyn Fn(&Receipt) -> Vec<u8> + Sync),
+}
+
+/// What the parts of a job amount to.
+pub(super) struct Content {
+    pub(super) parts: u32,
+    pub(super) bytes: u64,
+    pub(super) records: Option<u64>,
+    pub(super) digest: Digest,
+}
+
+impl Catalogue {
+    /// Commits a sealed spray whose parts are in their places: writes the generation, makes it
+    /// current, puts what it replaces on the list of what to discard and the receipt into the job.
+    /// A job that is committed already returns its result, in any epoch.
+    ///
+    /// # Errors
+    ///
+    /// Refused by the gate (written to the audit; the job stays sealed and is the caller's to
+    /// abort), stale, not sealed, or the name exists and may not be replaced.
+    pub async fn commit_spray(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        gate: Gate<'_>,
+        now_ms: i64,
+    ) -> Result<Committed, JobError> {
+        let mut tx = self.store.begin().await?;
+        let known = load_job(&mut tx, job).await?.ok_or(JobError::Unknown { job })?;
+        if let Some(done) = known.committed() {
+            return Ok(done);
+        }
+        let record = fence(&mut tx, job, epoch, now_ms).await?;
+        let target = record.logical().ok_or(JobError::Kind { job })?;
+        if record.state != JobState::Sealed {
+            return Err(JobError::State { job, state: record.state });
+        }
+        match publish(&mut tx, &record, target, gate, now_ms).await {
+            Ok(committed) => {
+                tx.commit().await?;
+                Ok(committed)
+            }
+            Err(error) => Err(refused(tx, &record, error, now_ms).await),
+        }
+    }
+}
+
+/// Decides, then writes; what is refused has written nothing.
+async fn publish(
+    tx: &mut Connection,
+    job: &JobRecord,
+    target: (&PlaneName, &LogicalName),
+    gate: Gate<'_>,
+    now_ms: i64,
+) -> Result<Committed, JobError> {
+    permit(tx, job, gate).await?;
+    let file = hold(tx, job, target).await?;
+    if file.current.is_some() && !job.overwrite {
+        return Err(JobError::Exists { name: target.1.to_string() });
+    }
+    let content = content(tx, job.job, "sealed").await?;
+    if content.parts != job.parts {
+        let (sealed, parts) = (u64::from(content.parts), u64::from(job.parts));
+        return Err(JobError::Incomplete { sealed, parts });
+    }
+    let receipt = receipt(job, &content, Some(file.next), now_ms);
+    let signed = (gate.sign)(&receipt);
+    if let Some(current) = file.current {
+        retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await?;
+    }
+    write_generation(tx, job, &receipt, (&content, &signed)).await?;
+    move_parts(tx, job, target, file.next).await?;
+    finish(tx, job, &receipt, &signed).await?;
+    Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
+}
+
+/// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
+pub(super) async fn permit(
+    tx: &mut Connection,
+    job: &JobRecord,
+    gate: Gate<'_>,
+) -> Result<(), JobError> {
+    let revoked = || JobError::Refused(Refusal::new(RefusalCode::AgentRevoked, ""));
+    let agent = match lock_agent(tx, &job.agent).await {
+        Ok(agent) => agent,
+        Err(AgentError::Catalogue(error)) => return Err(error.into()),
+        Err(_) => return Err(revoked()),
+    };
+    if agent.state != AgentState::Enrolled {
+        return Err(revoked());
+    }
+    (gate.allowed)(&agent, job).map_err(JobError::Refused)
+}
+
+/// Ends a transaction that has refused a commit and written nothing, with its line in the audit.
+pub(super) async fn refused(mut tx: Tx, job: &JobRecord, error: JobError, now_ms: i64) -> JobError {
+    if matches!(error, JobError::Catalogue(_)) {
+        return error;
+    }
+    let mut entry = about(job, Actor::Agent(job.agent.clone()), AuditEvent::JobCommitted);
+    entry.result = AuditResult::Refused(error.refusal().code);
+    if let Err(failed) = append(&mut tx, &entry, now_ms).await {
+        return failed.into();
+    }
+    match tx.commit().await {
+        Ok(()) => error,
+        Err(failed) => failed.into(),
+    }
+}
+
+/// The logical file as the commit finds it.
+struct Held {
+    current: Option<Generation>,
+    next: Generation,
+}
+
+/// The logical file, if the job holds its lease.
+async fn hold(
+    tx: &mut Connection,
+    job: &JobRecord,
+    (plane, name): (&PlaneName, &LogicalName),
+) -> Result<Held, JobError> {
+    let row = sqlx::query(
+        "UPDATE logical_files SET last = last \
+         WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(job.job.0.to_vec())
+    .fetch_optional(tx)
+    .await?;
+    // A job that lost its lease was aborted in the same transaction.
+    let lost = CatalogueError::Corrupt { table: "logical_files", column: "holder" };
+    let row = row.ok_or(lost)?;
+    let fields = Fields::new("logical_files", &row);
+    let last: u64 = fields.number("last")?;
+    let current = fields.number_opt("current")?.map(Generation);
+    Ok(Held { current, next: Generation(last + 1) })
+}
+
+/// Adds up the parts of a job that are in `state`, page by page in part order.
+pub(super) async fn content(
+    connection: &mut Connection,
+    job: JobId,
+    state: &str,
+) -> Result<Content, CatalogueError> {
+    let (mut list, mut after) = (ListDigest::default(), -1i64);
+    let (mut parts, mut bytes, mut records) = (0u32, 0u64, Some(0u64));
+    loop {
+        let rows = sqlx::query(
+            "SELECT part, length, digest, records FROM job_parts WHERE job = $1 AND part > $2 \
+             AND state = $3 ORDER BY part LIMIT $4",
+        )
+        .bind(job.0.to_vec())
+        .bind(after)
+        .bind(state)
+        .bind(super::page(u32::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = rows.last() else { break };
+        after = Fields::new("job_parts", last).int("part")?;
+        for row in &rows {
+            let fields = Fields::new("job_parts", row);
+            let length: u64 = fields.number("length")?;
+            list.push(length, &Digest(fields.array("digest")?));
+            parts = parts.checked_add(1).ok_or_else(|| fields.corrupt("part"))?;
+            bytes = bytes.checked_add(length).ok_or_else(|| fields.corrupt("length"))?;
+            let counted: Option<u64> = fields.number_opt("records")?;
+            records = records.zip(counted).and_then(|(sum, more)| sum.checked_add(more));
+        }
+    }
+    let records = if parts == 0 { None } else { records };
+    Ok(Content { parts, bytes, records, digest: list.finish() })
+}
+
+pub(super) fn receipt(
+    job: &JobRecord,
+    content: &Content,
+    generation: Option<Generation>,
+    now_ms: i64,
+) -> Receipt {
+    let (_, target) = super::records::kind_and_target(&job.target);
+    Receipt {
+        version: 1,
+        job: job.job,
+        wuid: job.wuid.clone(),
+        agent: job.agent.clone(),
+        plane: job.target.plane().clone(),
+        target,
+        generation,
+        parts: content.parts,
+        bytes: content.bytes,
+        content: content.digest,
+        committed_ms: now_ms,
+    }
+}
+
+/// Ends a generation: its parts become discards, but for those whose places `kept_by` takes over.
+pub(super) async fn retire(
+    tx: &mut Connection,
+    (plane, name): (&PlaneName, &LogicalName),
+    (generation, how): (Generation, &str),
+    kept_by: Option<JobId>,
+    now_ms: i64,
+) -> Result<(), CatalogueError> {
+    let generation = big(generation.0)?;
+    sqlx::query(
+        "INSERT INTO discards (plane, path, since_ms, reason, length, digest) \
+         SELECT plane, path, $4, $5, length, digest FROM generation_parts \
+         WHERE plane = $1 AND name = $2 AND generation = $3 AND path NOT IN (SELECT path \
+         FROM job_parts WHERE job = $6 AND path IS NOT NULL) ON CONFLICT (plane, path) DO NOTHING",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(generation)
+    .bind(now_ms)
+    .bind(how)
+    .bind(kept_by.map(|job| job.0.to_vec()))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3")
+        .bind(plane.as_str())
+        .bind(name.as_str())
+        .bind(generation)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "UPDATE generations SET state = $4, ended_ms = $5 \
+         WHERE plane = $1 AND name = $2 AND generation = $3",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(generation)
+    .bind(how)
+    .bind(now_ms)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_generation(
+    tx: &mut Connection,
+    job: &JobRecord,
+    receipt: &Receipt,
+    (content, signed): (&Content, &[u8]),
+) -> Result<(), CatalogueError> {
+    let generation = receipt.generation.expect("a spray commits a generation");
+    let attributes = serde_json::to_string(&job.attributes).expect("pairs of texts are JSON");
+    sqlx::query(
+        "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
+         records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) \
+         VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(receipt.plane.as_str())
+    .bind(receipt.target.as_str())
+    .bind(big(generation.0)?)
+    .bind(job.job.0.to_vec())
+    .bind(job.wuid.as_str())
+    .bind(job.agent.as_str())
+    .bind(i64::from(content.parts))
+    .bind(big(content.bytes)?)
+    .bind(content.records.map(big).transpose()?)
+    .bind(receipt.committed_ms)
+    .bind(attributes)
+    .bind(i64::from(job.layout.dir_per_part))
+    .bind(i64::from(job.layout.devices))
+    .bind(i64::from(job.layout.lfn_hash))
+    .bind(signed)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes the job's parts those of the generation and the generation the current one; the lease
+/// ends.
+async fn move_parts(
+    tx: &mut Connection,
+    job: &JobRecord,
+    (plane, name): (&PlaneName, &LogicalName),
+    generation: Generation,
+) -> Result<(), CatalogueError> {
+    sqlx::query(
+        "INSERT INTO generation_parts (plane, name, generation, part, path, length, digest, \
+         crc32, records) SELECT $1, $2, $3, part, path, length, digest, crc32, records \
+         FROM job_parts WHERE job = $4",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(big(generation.0)?)
+    .bind(job.job.0.to_vec())
+    .execute(&mut *tx)
+    .await?;
+    // What was to be deleted at these places is not there any more.
+    sqlx::query(
+        "DELETE FROM discards WHERE plane = $1 \
+         AND path IN (SELECT path FROM job_parts WHERE job = $2)",
+    )
+    .bind(plane.as_str())
+    .bind(job.job.0.to_vec())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE logical_files SET current = $3, last = $3, holder = NULL \
+         WHERE plane = $1 AND name = $2",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(big(generation.0)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes the result into the job, and its line into the audit.
+pub(super) async fn finish(
+    tx: &mut Connection,
+    job: &JobRecord,
+    receipt: &Receipt,
+    signed: &[u8],
+) -> Result<(), CatalogueError> {
+    sqlx::query(
+        "UPDATE jobs SET state = 'committed', finished_ms = $2, generation = $3, receipt = $4, \
+         litter = CASE WHEN EXISTS (SELECT 1 FROM job_parts WHERE job = $1 AND state = 'open') \
+         THEN 2 ELSE 1 END WHERE job = $1",
+    )
+    .bind(job.job.0.to_vec())
+    .bind(receipt.committed_ms)
+    .bind(receipt.generation.map(|generation| big(generation.0)).transpose()?)
+    .bind(signed)
+    .execute(&mut *tx)
+    .await?;
+    let detail = json!({
+        "wuid": receipt.wuid,
+        "epoch": job.epoch.0,
+        "generation": receipt.generation.map(|generation| generation.0),
+        "parts": receipt.parts,
+        "bytes": receipt.bytes,
+        "content": receipt.content.to_string(),
+    });
+    let entry = about(job, Actor::Agent(job.agent.clone()), AuditEvent::JobCommitted);
+    append(tx, &entry.detail(detail), receipt.committed_ms).await
+}

@@ -1,0 +1,220 @@
+//! Why the catalogue could not do something: its own failures, and what is wrong with a job.
+
+use super::records::JobRecord;
+use skyspray_wire::ids::{Epoch, JobId, PartIndex};
+use skyspray_wire::message::JobState;
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A failure of the catalogue itself. Never the peer's fault, but for [`Self::TooLarge`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// The file is missing, unreadable or no catalogue.
+    #[error("catalogue {path} cannot be opened", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// A newer version has changed the layout.
+    #[error("catalogue has layout {version}, which is newer than this version knows")]
+    Newer {
+        /// The layout found.
+        version: i64,
+    },
+    /// The layout could not be brought up to date.
+    #[error("catalogue cannot be brought to this version's layout")]
+    Migrate {
+        /// What the database says.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// Another process or too many requests hold it. Worth trying again.
+    #[error("catalogue is busy")]
+    Busy,
+    /// The disk that holds it is full.
+    #[error("catalogue has no room on its disk")]
+    Full,
+    /// Any other failure of the database.
+    #[error("catalogue statement failed")]
+    Database {
+        /// What the database says.
+        source: sqlx::Error,
+    },
+    /// A stored value is not what this version writes.
+    #[error("catalogue holds an unusable {column} in {table}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// A number from a peer that no column can hold.
+    #[error("{value} is more than the catalogue can count")]
+    TooLarge {
+        /// The number.
+        value: u64,
+    },
+}
+
+impl CatalogueError {
+    /// What a peer is told.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Busy => Refusal::new(RefusalCode::Busy, "catalogue"),
+            Self::TooLarge { .. } => Refusal::new(RefusalCode::LimitExceeded, self.to_string()),
+            _ => Refusal::new(RefusalCode::Internal, "catalogue"),
+        }
+    }
+}
+
+impl From<sqlx::Error> for CatalogueError {
+    fn from(source: sqlx::Error) -> Self {
+        super::dialect::classify(source)
+    }
+}
+
+/// Why a job could not be opened, continued or finished.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// No job has this id.
+    #[error("job {job} is unknown")]
+    Unknown {
+        /// The id.
+        job: JobId,
+    },
+    /// The id is in use for something else, or by another agent.
+    #[error("job {job} was opened with another target, plan or agent")]
+    Differs {
+        /// The id.
+        job: JobId,
+    },
+    /// The job was given up.
+    #[error("job {job} was aborted")]
+    Aborted {
+        /// The id.
+        job: JobId,
+    },
+    /// The logical file exists and may not be replaced.
+    #[error("{name} exists")]
+    Exists {
+        /// Its name.
+        name: String,
+    },
+    /// Another job holds the lease on the target.
+    #[error("{name} is being written by job {wuid}")]
+    Leased {
+        /// The target.
+        name: String,
+        /// The other job, as people know it.
+        wuid: String,
+    },
+    /// A newer session has taken the job over.
+    #[error("job {job} is at epoch {current}, not {named}", current = current.0, named = named.0)]
+    Stale {
+        /// The id.
+        job: JobId,
+        /// The epoch the caller named.
+        named: Epoch,
+        /// The epoch in force.
+        current: Epoch,
+    },
+    /// The job is in a state that does not allow this.
+    #[error("job {job} is {state}", state = state.as_str())]
+    State {
+        /// The id.
+        job: JobId,
+        /// Its state.
+        state: JobState,
+    },
+    /// What is asked of a spray was asked of a push, or the other way round.
+    #[error("job {job} is of the other kind")]
+    Kind {
+        /// The id.
+        job: JobId,
+    },
+    /// Some parts are not sealed yet.
+    #[error("{sealed} of {parts} parts are sealed")]
+    Incomplete {
+        /// How many are.
+        sealed: u64,
+        /// How many there are.
+        parts: u64,
+    },
+    /// The job has no such part.
+    #[error("part {part} is not one of the job's {parts}")]
+    PartUnknown {
+        /// The part.
+        part: PartIndex,
+        /// How many there are.
+        parts: u32,
+    },
+    /// The part was sealed or opened before with other content.
+    #[error("part {part} was stated before with other content")]
+    PartDiffers {
+        /// The part.
+        part: PartIndex,
+    },
+    /// The part's place on the plane belongs to something else in the catalogue.
+    #[error("{path} belongs to another file")]
+    PathTaken {
+        /// The path from the plane's root.
+        path: String,
+    },
+    /// What stood at the part's place is being deleted at this moment. Worth trying again.
+    #[error("what was at {path} is being deleted")]
+    PathBusy {
+        /// The path from the plane's root.
+        path: String,
+    },
+    /// The agent may not do this, or may do it no longer.
+    #[error("the agent may not do this")]
+    Refused(
+        /// Why.
+        #[source]
+        Refusal,
+    ),
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl JobError {
+    /// What a peer is told.
+    pub fn refusal(&self) -> Refusal {
+        let code = match self {
+            Self::Refused(refusal) => return refusal.clone(),
+            Self::Catalogue(error) => return error.refusal(),
+            Self::Unknown { .. } => RefusalCode::JobUnknown,
+            Self::Differs { .. } => RefusalCode::JobDiffers,
+            Self::Aborted { .. } => RefusalCode::JobAborted,
+            Self::Exists { .. } => RefusalCode::Exists,
+            Self::Leased { .. } => RefusalCode::TargetLeased,
+            Self::Stale { .. } => RefusalCode::EpochStale,
+            Self::State { .. } | Self::Incomplete { .. } => RefusalCode::Incomplete,
+            Self::Kind { .. } | Self::PartUnknown { .. } => RefusalCode::Malformed,
+            Self::PartDiffers { .. } => RefusalCode::DigestMismatch,
+            Self::PathTaken { .. } => RefusalCode::PathBlocked,
+            Self::PathBusy { .. } => RefusalCode::Busy,
+        };
+        Refusal::new(code, self.to_string())
+    }
+
+    /// Why `job` does not take what names `named`, given that its state or epoch is in the way.
+    pub(super) fn fenced(job: &JobRecord, named: Epoch) -> Self {
+        match job.state {
+            JobState::Aborted => Self::Aborted { job: job.job },
+            _ if job.epoch != named => Self::Stale { job: job.job, named, current: job.epoch },
+            state => Self::State { job: job.job, state },
+        }
+    }
+}
+
+impl From<sqlx::Error> for JobError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Catalogue(source.into())
+    }
+}

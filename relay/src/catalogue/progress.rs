@@ -1,0 +1,104 @@
+//! Recording what is durable, in groups.
+
+use super::Catalogue;
+use super::dialect::Connection;
+use super::error::CatalogueError;
+use super::fields::big;
+use skyspray_wire::ids::{Epoch, JobId, PartIndex};
+use std::collections::{BTreeMap, HashSet};
+
+/// What has become durable of one part.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The job.
+    pub job: JobId,
+    /// The lease under which it was written.
+    pub epoch: Epoch,
+    /// The part.
+    pub part: PartIndex,
+    /// All that is durable of the part, encoded by the caller; takes the place of what was recorded.
+    pub tree: Vec<u8>,
+    /// Bytes that are new in it.
+    pub bytes_delta: u64,
+}
+
+impl Catalogue {
+    /// Records progress of many parts of many jobs in one transaction, and returns those leases
+    /// whose items were left out: taken over, no longer open, or unknown.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed; nothing was recorded and nothing may be acknowledged.
+    pub async fn record_progress(
+        &self,
+        items: &[Progress],
+        now_ms: i64,
+    ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
+        let mut bytes = BTreeMap::new();
+        for item in items {
+            let sum: &mut u64 = bytes.entry((item.job, item.epoch)).or_default();
+            *sum = sum.saturating_add(item.bytes_delta);
+        }
+        let mut tx = self.store.begin().await?;
+        let stale = touch(&mut tx, &bytes, now_ms).await?;
+        let left_out: HashSet<_> = stale.iter().copied().collect();
+        for item in items.iter().filter(|item| !left_out.contains(&(item.job, item.epoch))) {
+            sqlx::query(
+                "INSERT INTO job_parts (job, part, state, tree) VALUES ($1, $2, 'open', $3) \
+                 ON CONFLICT (job, part) DO UPDATE SET tree = excluded.tree \
+                 WHERE job_parts.state = 'open'",
+            )
+            .bind(item.job.0.to_vec())
+            .bind(i64::from(item.part.0))
+            .bind(item.tree.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(stale)
+    }
+
+    /// Records a sign of life of jobs whose edges are connected but have nothing durable to show,
+    /// and returns the leases that are lost.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed.
+    pub async fn touch_jobs(
+        &self,
+        leases: &[(JobId, Epoch)],
+        now_ms: i64,
+    ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
+        let mut tx = self.store.begin().await?;
+        let leases = leases.iter().map(|&lease| (lease, 0)).collect();
+        let stale = touch(&mut tx, &leases, now_ms).await?;
+        tx.commit().await?;
+        Ok(stale)
+    }
+}
+
+/// Adds bytes to open jobs, in the order of their ids so that two transactions never wait for each
+/// other, and returns those that are not open in the epoch named.
+async fn touch(
+    tx: &mut Connection,
+    leases: &BTreeMap<(JobId, Epoch), u64>,
+    now_ms: i64,
+) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
+    let mut stale = Vec::new();
+    for (&(job, epoch), &bytes) in leases {
+        let touched = sqlx::query(
+            "UPDATE jobs SET bytes_durable = bytes_durable + $3, touched_ms = $4 \
+             WHERE job = $1 AND epoch = $2 AND state = 'open'",
+        )
+        .bind(job.0.to_vec())
+        .bind(big(epoch.0)?)
+        .bind(big(bytes)?)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        if touched.rows_affected() == 0 {
+            stale.push((job, epoch));
+        }
+    }
+    Ok(stale)
+}

@@ -1,0 +1,87 @@
+//! Removing logical files.
+
+use super::Catalogue;
+use super::audit::{Actor, AuditEntry, AuditEvent, append};
+use super::commit::retire;
+use super::error::CatalogueError;
+use super::fields::Fields;
+use serde_json::json;
+use skyspray_wire::ids::Generation;
+use skyspray_wire::name::{LogicalName, PlaneName};
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use thiserror::Error;
+
+/// Why a logical file was not removed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// The name means nothing.
+    #[error("{name} does not exist on plane {plane}")]
+    Missing {
+        /// The plane.
+        plane: PlaneName,
+        /// The name.
+        name: LogicalName,
+    },
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+}
+
+impl RemoveError {
+    /// What a peer is told.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Missing { name, .. } => Refusal::new(RefusalCode::Missing, name.as_str()),
+            Self::Catalogue(error) => error.refusal(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for RemoveError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Catalogue(source.into())
+    }
+}
+
+impl Catalogue {
+    /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard.
+    /// Returns the generation that was current. A job that is writing the name goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError::Missing`].
+    pub async fn remove_logical(
+        &self,
+        plane: &PlaneName,
+        name: &LogicalName,
+        actor: &Actor,
+        now_ms: i64,
+    ) -> Result<Generation, RemoveError> {
+        let mut tx = self.store.begin().await?;
+        let row = sqlx::query(
+            "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 \
+             AND current IS NOT NULL RETURNING current",
+        )
+        .bind(plane.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let missing = || RemoveError::Missing { plane: plane.clone(), name: name.clone() };
+        let row = row.ok_or_else(missing)?;
+        let generation = Generation(Fields::new("logical_files", &row).number("current")?);
+        retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
+        sqlx::query("UPDATE logical_files SET current = NULL WHERE plane = $1 AND name = $2")
+            .bind(plane.as_str())
+            .bind(name.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let mut entry = AuditEntry::new(actor.clone(), AuditEvent::Removed)
+            .target(name.as_str())
+            .detail(json!({ "generation": generation.0 }));
+        entry.plane = Some(plane);
+        append(&mut tx, &entry, now_ms).await?;
+        tx.commit().await?;
+        Ok(generation)
+    }
+}

@@ -1,0 +1,315 @@
+//! Sealing and committing sprays.
+
+use super::*;
+use skyspray_wire::receipt::ListDigest;
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+
+fn overwriting(id: u8, parts: u32) -> NewJob {
+    NewJob { overwrite: true, parts, ..spray(id, "a::x") }
+}
+
+#[tokio::test]
+async fn a_commit_makes_the_generation_visible_with_all_that_is_known_of_it() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+    assert_eq!(bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap(), None);
+
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T + 5).await.unwrap();
+
+    let mut list = ListDigest::default();
+    for part in parts_of(&new) {
+        list.push(part.seal.length, &part.seal.digest);
+    }
+    let bytes = parts_of(&new).iter().map(|part| part.seal.length).sum::<u64>();
+    assert_eq!(
+        receipt(&done),
+        Receipt {
+            version: 1,
+            job: new.job,
+            wuid: "D20240229-123456-1".to_owned(),
+            agent: agent("edge-1"),
+            plane: plane(),
+            target: "a::x".to_owned(),
+            generation: Some(Generation(1)),
+            parts: 2,
+            bytes,
+            content: list.finish(),
+            committed_ms: T + 5,
+        }
+    );
+    let current = bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
+    assert_eq!((current.generation, current.state), (Generation(1), GenerationState::Live));
+    assert_eq!((current.parts, current.bytes, current.records), (2, bytes, Some(2)));
+    assert_eq!((current.layout, &current.attributes), (new.layout, &new.attributes));
+    assert_eq!(current.receipt, done.receipt);
+    let name = logical("a::x");
+    let parts = bench.catalogue.parts((&plane(), &name), Generation(1), None, 10).await.unwrap();
+    let expected = parts_of(&new).into_iter().map(|part| (part.path, part.seal.digest));
+    assert!(parts.into_iter().map(|part| (part.path, part.digest)).eq(expected));
+    assert_eq!(bench.job(&new).await.state, JobState::Committed);
+}
+
+#[tokio::test]
+async fn a_commit_asked_for_again_in_any_epoch_returns_the_first_result() {
+    let mut bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let done = bench.committed(&new, T).await;
+    let audit = bench.catalogue.verify_audit().await.unwrap();
+
+    bench.crash().await;
+    for epoch in [Epoch(1), Epoch(9)] {
+        let again = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T + 9).await.unwrap();
+        assert_eq!(again, done);
+    }
+
+    assert_eq!(bench.catalogue.verify_audit().await.unwrap(), audit);
+    let reopened = bench.catalogue.open_write(&new, T + 9).await.unwrap();
+    assert_eq!(reopened, Opening::Committed(done));
+}
+
+#[tokio::test]
+async fn two_commits_of_one_job_at_once_write_one_generation() {
+    let bench = Bench::new().await;
+    let other = bench.other_process().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+
+    let (one, two) = tokio::join!(
+        bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T),
+        other.commit_spray(new.job, epoch, OPEN_GATE, T)
+    );
+
+    assert_eq!(one.unwrap(), two.unwrap());
+    let second = bench.catalogue.generation(&plane(), &logical("a::x"), Generation(2)).await;
+    assert_eq!(second.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_exists_is_replaced_only_when_asked_and_unused_places_are_discarded() {
+    let bench = Bench::new().await;
+    bench.committed(&spray(1, "a::x"), T).await;
+    let error = bench.open(&spray(2, "a::x"), T).await.unwrap_err();
+    assert!(matches!(&error, JobError::Exists { name } if name == "a::x"));
+
+    let done = bench.committed(&overwriting(3, 3), T + 5).await;
+
+    assert_eq!(done.generation, Some(Generation(2)));
+    assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
+    let discards = bench.catalogue.discards(&plane(), 1).await.unwrap();
+    assert_eq!(discards[0].reason, DiscardReason::Replaced);
+    assert_eq!(discards[0].since_ms, T + 5);
+    assert_eq!(discards[0].digest, parts_of(&spray(1, "a::x"))[0].seal.digest);
+    let name = logical("a::x");
+    let old = bench.catalogue.generation(&plane(), &name, Generation(1)).await.unwrap().unwrap();
+    assert_eq!((old.state, old.ended_ms), (GenerationState::Replaced, Some(T + 5)));
+    let old = bench.catalogue.parts((&plane(), &name), Generation(1), None, 10).await.unwrap();
+    assert_eq!(old, []);
+}
+
+#[tokio::test]
+async fn places_the_new_generation_takes_over_are_not_discarded() {
+    let bench = Bench::new().await;
+    bench.committed(&spray(1, "a::x"), T).await;
+    bench.committed(&overwriting(2, 2), T).await;
+    assert_eq!(bench.discard_paths().await, Vec::<String>::new());
+
+    bench.committed(&overwriting(3, 1), T).await;
+    assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
+    bench.committed(&overwriting(4, 2), T).await;
+    assert_eq!(bench.discard_paths().await, ["a/x._1_of_1"]);
+}
+
+#[tokio::test]
+async fn a_job_is_sealed_only_when_every_part_is() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    let parts = parts_of(&new);
+    let catalogue = &bench.catalogue;
+
+    catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
+    catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
+    let error = catalogue.mark_sealed(new.job, epoch, T).await.unwrap_err();
+    assert_eq!(error.to_string(), "1 of 2 parts are sealed");
+    assert_eq!(error.refusal().code, RefusalCode::Incomplete);
+    let error = catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap_err();
+    assert!(matches!(error, JobError::State { state: JobState::Open, .. }));
+
+    let changed = SealedPart { seal: seal(0, b"other"), path: parts[0].path.clone() };
+    let error = catalogue.seal_parts(new.job, epoch, &[changed], T).await.unwrap_err();
+    assert!(matches!(error, JobError::PartDiffers { part: PartIndex(0) }));
+    let beyond = SealedPart { seal: seal(2, b"x"), path: "a/y".to_owned() };
+    let error = catalogue.seal_parts(new.job, epoch, &[beyond], T).await.unwrap_err();
+    assert_eq!(error.to_string(), "part 3 is not one of the job's 2");
+
+    catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
+    catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+    catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+    catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
+    assert_eq!(bench.job(&new).await.state, JobState::Sealed);
+}
+
+#[tokio::test]
+async fn records_are_known_only_when_every_part_counted_them() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    let mut parts = parts_of(&new);
+    parts[1].seal.records = None;
+    bench.catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
+    bench.catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+
+    let current = bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
+
+    assert_eq!(current.records, None);
+}
+
+#[tokio::test]
+async fn the_gate_sees_the_agent_as_it_is_at_the_commit() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+    bench.catalogue.set_rules(&agent("edge-1"), &[], T).await.unwrap();
+    let gate = Gate {
+        allowed: &|agent, job| {
+            assert_eq!((&agent.name, job.job), (&job.agent, job_id(1)));
+            match agent.rules.is_empty() {
+                true => Err(Refusal::new(RefusalCode::Forbidden, "a::x")),
+                false => Ok(()),
+            }
+        },
+        ..OPEN_GATE
+    };
+
+    let error = bench.catalogue.commit_spray(new.job, epoch, gate, T).await.unwrap_err();
+
+    assert_eq!(error.refusal(), Refusal::new(RefusalCode::Forbidden, "a::x"));
+    assert_eq!(bench.job(&new).await.state, JobState::Sealed);
+    assert_eq!(bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap(), None);
+    let refused = ("job-committed".to_owned(), "refused 201".to_owned());
+    assert_eq!(bench.audit_events(1).await, [refused]);
+    bench.catalogue.set_rules(&agent("edge-1"), &rules(), T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, gate, T).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revoked_agent_commits_nothing_whatever_the_gate_says() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+    bench.catalogue.revoke_agent(&agent("edge-1"), T).await.unwrap();
+
+    let error = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap_err();
+
+    assert_eq!(error.refusal().code, RefusalCode::AgentRevoked);
+    bench.catalogue.abort(new.job, Some(epoch), &Actor::Relay, T).await.unwrap();
+    assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
+    let discards = bench.catalogue.discards(&plane(), 1).await.unwrap();
+    assert_eq!(discards[0].reason, DiscardReason::Aborted);
+}
+
+#[tokio::test]
+async fn a_sealed_job_cannot_be_given_up_by_its_agent() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+
+    let me = Actor::Agent(agent("edge-1"));
+    let error = bench.catalogue.abort(new.job, Some(epoch), &me, T).await.unwrap_err();
+
+    assert!(matches!(error, JobError::State { state: JobState::Sealed, .. }));
+}
+
+#[tokio::test]
+async fn a_part_does_not_take_the_place_of_another_file() {
+    let bench = Bench::new().await;
+    bench.committed(&spray(1, "a::x"), T).await;
+    let new = spray(2, "a::y");
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    let stolen = SealedPart { seal: seal(0, b"y"), path: "a/x._1_of_2".to_owned() };
+
+    let error = bench.catalogue.seal_parts(new.job, epoch, &[stolen], T).await.unwrap_err();
+
+    assert_eq!(error.to_string(), "a/x._1_of_2 belongs to another file");
+    assert_eq!(error.refusal().code, RefusalCode::PathBlocked);
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing() {
+    let mut bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let mut epoch = Epoch(0);
+    for step in 0..4 {
+        bench.crash().await;
+        epoch = bench.open(&new, T + step).await.unwrap().epoch;
+        let parts = parts_of(&new);
+        let catalogue = &bench.catalogue;
+        if step >= 1 {
+            catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
+        }
+        if step >= 2 {
+            catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
+        }
+        if step >= 3 {
+            catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+        }
+    }
+    bench.crash().await;
+    assert_eq!(epoch, Epoch(4));
+
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+
+    assert_eq!(done.generation, Some(Generation(1)));
+    let sealed = bench.catalogue.audit_tail(100).await.unwrap();
+    assert_eq!(sealed.iter().filter(|line| line.event == "job-sealed").count(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_cut_off_has_written_nothing() {
+    let mut bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.sealed(&new, T).await;
+    let mut tx = bench.catalogue.store.begin().await.unwrap();
+    sqlx::query("UPDATE jobs SET state = 'committed'").execute(&mut *tx).await.unwrap();
+    drop(tx);
+
+    bench.crash().await;
+
+    assert_eq!(bench.job(&new).await.state, JobState::Sealed);
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages() {
+    let bench = Bench::new().await;
+    let new = NewJob { parts: 10_000, ..spray(1, "a::x") };
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    for page in parts_of(&new).chunks(512) {
+        bench.catalogue.seal_parts(new.job, epoch, page, T).await.unwrap();
+    }
+    bench.catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+
+    let mut list = ListDigest::default();
+    let (mut after, mut seen) = (None, 0);
+    loop {
+        let page = bench
+            .catalogue
+            .parts((&plane(), &logical("a::x")), Generation(1), after, 999)
+            .await
+            .unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.part);
+        for part in &page {
+            assert_eq!(part.part, PartIndex(seen));
+            seen += 1;
+            list.push(part.length, &part.digest);
+        }
+    }
+
+    assert_eq!(seen, 10_000);
+    assert_eq!(receipt(&done).content, list.finish());
+    assert_eq!(receipt(&done).parts, 10_000);
+}

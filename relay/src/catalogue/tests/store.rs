@@ -1,0 +1,116 @@
+//! Opening, migrating, and several processes on one file.
+
+use super::*;
+
+#[tokio::test]
+async fn a_catalogue_made_twice_is_made_once() {
+    let bench = Bench::new().await;
+    let path = bench.directory.path().join("catalogue.db");
+
+    let again = Catalogue::create(&path).await.unwrap();
+
+    assert_eq!(again.agents(None, 10).await.unwrap().len(), 2);
+    bench.catalogue.close().await;
+    again.close().await;
+    let opened = Catalogue::open(&path).await.unwrap();
+    assert_eq!(opened.agents(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_processes_that_make_the_catalogue_at_once_both_get_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalogue.db");
+
+    let (one, two) = tokio::join!(Catalogue::create(&path), Catalogue::create(&path));
+
+    let (one, two) = (one.unwrap(), two.unwrap());
+    one.add_agent(&agent("edge-1"), &invitation(1), T).await.unwrap();
+    assert_eq!(two.agents(None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_catalogue_is_not_made_by_opening_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalogue.db");
+
+    let error = Catalogue::open(&path).await.unwrap_err();
+
+    assert!(matches!(&error, CatalogueError::Open { path: found, .. } if *found == path));
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_catalogue_is_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalogue.db");
+    std::fs::write(&path, [b'x'; 4096]).unwrap();
+
+    let error = Catalogue::create(&path).await.unwrap_err();
+
+    assert!(matches!(error, CatalogueError::Open { .. }), "{error:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), [b'x'; 4096]);
+}
+
+#[tokio::test]
+async fn a_catalogue_of_a_newer_version_is_refused() {
+    let bench = Bench::new().await;
+    let mut tx = bench.catalogue.store.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'later', 1, $1, 0)",
+    )
+    .bind(vec![0u8])
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+
+    let path = bench.directory.path().join("catalogue.db");
+    let error = Catalogue::open(&path).await.unwrap_err();
+
+    assert_eq!(
+        error.to_string(),
+        "catalogue has layout 99, which is newer than this version knows"
+    );
+}
+
+#[tokio::test]
+async fn every_commit_reaches_the_disk() {
+    let bench = Bench::new().await;
+    let mut tx = bench.catalogue.store.begin().await.unwrap();
+    let pragma = |row: sqlx::sqlite::SqliteRow| sqlx::Row::get::<i64, _>(&row, 0);
+
+    let synchronous = sqlx::query("PRAGMA synchronous").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(pragma(synchronous), 2, "FULL");
+    let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(sqlx::Row::get::<String, _>(&mode, 0), "wal");
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let bench = Bench::new().await;
+
+    let error = sqlx::query("DELETE FROM agents")
+        .execute(bench.catalogue.store.readers())
+        .await
+        .unwrap_err();
+
+    assert!(error.to_string().contains("readonly"), "{error}");
+}
+
+#[tokio::test]
+async fn two_processes_write_without_losing_a_line() {
+    let bench = Bench::new().await;
+    let other = bench.other_process().await;
+    let before = bench.catalogue.verify_audit().await.unwrap().lines;
+
+    let write = async |catalogue: &Catalogue| {
+        for _ in 0..50 {
+            let entry = AuditEntry::new(Actor::Relay, AuditEvent::Session);
+            catalogue.record(&entry, T).await.unwrap();
+        }
+    };
+    tokio::join!(write(&bench.catalogue), write(&other));
+
+    assert_eq!(bench.catalogue.verify_audit().await.unwrap().lines, before + 100);
+}

@@ -1,0 +1,295 @@
+//! What an operator sets: `relay.toml` as written, and the settings it becomes, once, at start.
+//!
+//! Nothing here opens a plane or the catalogue.
+
+mod directory;
+mod plane;
+mod template;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use directory::RelayDir;
+pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
+pub use template::NewRelay;
+pub use units::{Size, UnitError, parse_duration};
+
+use serde::Deserialize;
+use skyspray_certs::address::{RelayAddress, RelayAddressError};
+use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
+use skyspray_wire::name::{LabelError, PlaneName};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// `relay.toml` as written by a person. Turned into [`RelaySettings`] once, at start.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayFile {
+    /// The name or address by which edges reach this relay, without a port.
+    pub public_name: String,
+    /// DNS suffix of every certificate name; must be the one the relay was initialised with.
+    pub trust_domain: String,
+    /// Where enrolled edges connect. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Where edges enroll. Port 0 takes any free one.
+    pub enroll_listen: SocketAddr,
+    /// Where the HTTP interface listens; absent, there is none.
+    pub api_listen: Option<SocketAddr>,
+    /// What the relay may use.
+    #[serde(default)]
+    pub limits: LimitsTable,
+    /// The planes by name.
+    #[serde(default)]
+    pub plane: BTreeMap<String, PlaneTable>,
+}
+
+/// `[limits]` as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsTable {
+    /// Memory for chunks on their way, for the whole process.
+    pub memory: Size,
+    /// Sessions served at once. One more is refused as busy, not queued.
+    pub sessions_max: u32,
+    /// Sessions of one agent at once.
+    pub sessions_per_agent: u32,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        Self { memory: Size(128 << 20), sessions_max: 256, sessions_per_agent: 4 }
+    }
+}
+
+/// The settings of a relay, known to be usable together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RelaySettings {
+    /// The name or address by which edges reach this relay.
+    pub public_name: PublicName,
+    /// DNS suffix of every certificate name.
+    pub trust_domain: TrustDomain,
+    /// Where enrolled edges connect.
+    pub listen: SocketAddr,
+    /// Where edges enroll.
+    pub enroll_listen: SocketAddr,
+    /// Where the HTTP interface listens, if it does.
+    pub api_listen: Option<SocketAddr>,
+    /// What the relay may use.
+    pub limits: Limits,
+    /// The planes by name.
+    pub planes: BTreeMap<PlaneName, PlaneSettings>,
+}
+
+/// Limits known to be usable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes for chunks on their way, at least [`MEMORY_BYTES_MIN`].
+    pub memory_bytes: u64,
+    /// Sessions served at once.
+    pub sessions_max: NonZeroU32,
+    /// Sessions of one agent at once.
+    pub sessions_per_agent: NonZeroU32,
+}
+
+/// Smallest memory budget, in bytes: 16 MiB, which is a few chunks of a file plane.
+pub const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// The host part of this relay's addresses, as edges see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PublicName(String);
+
+impl PublicName {
+    /// Accepts a DNS name, an IPv4 address or an IPv6 address in brackets.
+    ///
+    /// # Errors
+    ///
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        match RelayAddress::parse(&format!("{text}:1")) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(source) => Err(ConfigError::PublicName { source }),
+        }
+    }
+
+    /// The address of a listener of this relay; `None` for port 0, which no listener has.
+    pub fn with_port(&self, port: u16) -> Option<RelayAddress> {
+        RelayAddress::parse(&format!("{}:{port}", self.0)).ok()
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a relay's configuration cannot be used. All for the operator to correct.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no TOML, or has a key or value that is not known.
+    #[error("{} line {line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// `public_name` is no host.
+    #[error("public_name is not a host")]
+    PublicName {
+        /// What is wrong with it.
+        source: RelayAddressError,
+    },
+    /// `trust_domain` is no domain.
+    #[error("trust_domain is not usable")]
+    TrustDomain {
+        /// What is wrong with it.
+        source: TrustDomainError,
+    },
+    /// The two listeners would share one port.
+    #[error("listen and enroll_listen are both {address}, expected two addresses")]
+    SameListener {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A limit below what the relay needs.
+    #[error("{key} is {found}, expected at least {min}")]
+    TooSmall {
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        found: Size,
+        /// The least it may be.
+        min: Size,
+    },
+    /// A count that must not be zero.
+    #[error("{key} is 0, expected at least 1")]
+    Zero {
+        /// The key.
+        key: &'static str,
+    },
+    /// The name of a plane breaks the rules.
+    #[error("plane has an unusable name")]
+    PlaneName {
+        /// What is wrong with it.
+        source: LabelError,
+    },
+    /// A plane's table cannot be used.
+    #[error("plane {plane}")]
+    Plane {
+        /// The plane.
+        plane: PlaneName,
+        /// What is wrong with it.
+        source: PlaneConfigError,
+    },
+    /// No plane has this name.
+    #[error("plane {plane} is not in relay.toml")]
+    PlaneUnknown {
+        /// The name asked for.
+        plane: PlaneName,
+    },
+}
+
+impl RelaySettings {
+    /// Reads and checks `relay.toml`.
+    ///
+    /// # Errors
+    ///
+    /// The operator's mistake; see [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of `relay.toml`; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// The operator's mistake; see [`ConfigError`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: RelayFile = toml::from_str(text).map_err(|error| {
+            let end = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = 1 + text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count();
+            let message = error.message().replace('\n', ", ");
+            ConfigError::Syntax { path: path.to_owned(), line, message }
+        })?;
+        Self::try_from(file)
+    }
+
+    /// The settings of a plane.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::PlaneUnknown`].
+    pub fn plane(&self, name: &PlaneName) -> Result<&PlaneSettings, ConfigError> {
+        let unknown = || ConfigError::PlaneUnknown { plane: name.clone() };
+        self.planes.get(name).ok_or_else(unknown)
+    }
+}
+
+impl TryFrom<RelayFile> for RelaySettings {
+    type Error = ConfigError;
+
+    fn try_from(file: RelayFile) -> Result<Self, ConfigError> {
+        if file.listen == file.enroll_listen && file.listen.port() != 0 {
+            return Err(ConfigError::SameListener { address: file.listen });
+        }
+        let mut planes = BTreeMap::new();
+        for (name, table) in file.plane {
+            let plane =
+                PlaneName::parse(&name).map_err(|source| ConfigError::PlaneName { source })?;
+            let settings = PlaneSettings::try_from(table)
+                .map_err(|source| ConfigError::Plane { plane: plane.clone(), source })?;
+            planes.insert(plane, settings);
+        }
+        Ok(Self {
+            public_name: PublicName::parse(&file.public_name)?,
+            trust_domain: TrustDomain::parse(&file.trust_domain)
+                .map_err(|source| ConfigError::TrustDomain { source })?,
+            listen: file.listen,
+            enroll_listen: file.enroll_listen,
+            api_listen: file.api_listen,
+            limits: Limits::try_from(file.limits)?,
+            planes,
+        })
+    }
+}
+
+impl TryFrom<LimitsTable> for Limits {
+    type Error = ConfigError;
+
+    fn try_from(table: LimitsTable) -> Result<Self, ConfigError> {
+        let at_least_one = |key, value| NonZeroU32::new(value).ok_or(ConfigError::Zero { key });
+        if table.memory.0 < MEMORY_BYTES_MIN {
+            return Err(ConfigError::TooSmall {
+                key: "limits.memory",
+                found: table.memory,
+                min: Size(MEMORY_BYTES_MIN),
+            });
+        }
+        Ok(Self {
+            memory_bytes: table.memory.0,
+            sessions_max: at_least_one("limits.sessions_max", table.sessions_max)?,
+            sessions_per_agent: at_least_one(
+                "limits.sessions_per_agent",
+                table.sessions_per_agent,
+            )?,
+        })
+    }
+}

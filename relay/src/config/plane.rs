@@ -1,0 +1,167 @@
+//! `[plane.NAME]`: one plane as written and as used.
+
+use crate::plane::{Layout, PlaneUrl, PlaneUrlError};
+use serde::Deserialize;
+use skyspray_wire::limits::PARTS_MAX;
+use skyspray_wire::name::PlaneName;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// `[plane.NAME]` as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaneTable {
+    /// Where the plane is: `file:///path`.
+    pub url: String,
+    /// How the parts of a logical file are laid out: `hpcc`.
+    #[serde(default = "default_layout")]
+    pub layout: String,
+    /// What the plane is for.
+    #[serde(default)]
+    pub category: Category,
+    /// Parts of a spray that does not say how many.
+    #[serde(default = "one")]
+    pub default_parts: u32,
+    /// Devices that parts are spread over (HPCC's `numDevices`).
+    #[serde(default = "one")]
+    pub devices: u32,
+    /// Whether each part has a directory of its own (HPCC's `subDirPerFilePart`).
+    #[serde(default = "yes")]
+    pub dir_per_part: bool,
+}
+
+fn default_layout() -> String {
+    "hpcc".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What a plane is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// Logical files and plain files.
+    #[default]
+    Data,
+    /// Plain files only: sprays are refused.
+    Lz,
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::Lz => "lz",
+        })
+    }
+}
+
+/// One plane, known to be described completely. Whether it is there is not known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlaneSettings {
+    /// Where it is.
+    pub url: PlaneUrl,
+    /// Where the parts of new logical files lie.
+    pub layout: Layout,
+    /// What it is for.
+    pub category: Category,
+    /// Parts of a spray that does not say how many.
+    pub default_parts: NonZeroU32,
+}
+
+/// Why a plane's table cannot be used.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PlaneConfigError {
+    /// The URL is not usable.
+    #[error(transparent)]
+    Url(#[from] PlaneUrlError),
+    /// A layout that this version does not have.
+    #[error("layout {layout:?} is not supported, expected hpcc")]
+    LayoutUnsupported {
+        /// The layout, cut to 40 characters.
+        layout: String,
+    },
+    /// A count outside its range.
+    #[error("{key} is {found}, expected 1 to {max}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        found: u32,
+        /// The most it may be.
+        max: u32,
+    },
+}
+
+impl TryFrom<PlaneTable> for PlaneSettings {
+    type Error = PlaneConfigError;
+
+    fn try_from(table: PlaneTable) -> Result<Self, PlaneConfigError> {
+        if table.layout != "hpcc" {
+            let layout = table.layout.chars().take(40).collect();
+            return Err(PlaneConfigError::LayoutUnsupported { layout });
+        }
+        let count = |key, found: u32, max| match NonZeroU32::new(found) {
+            Some(count) if found <= max => Ok(count),
+            _ => Err(PlaneConfigError::OutOfRange { key, found, max }),
+        };
+        Ok(Self {
+            url: table.url.parse()?,
+            layout: Layout {
+                devices: count("devices", table.devices, DEVICES_MAX)?,
+                dir_per_part: table.dir_per_part,
+            },
+            category: table.category,
+            default_parts: count("default_parts", table.default_parts, PARTS_MAX)?,
+        })
+    }
+}
+
+/// Most devices of one plane.
+const DEVICES_MAX: u32 = 65_536;
+
+/// `NAME=URL` of the command line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlaneArg {
+    /// The plane.
+    pub name: PlaneName,
+    /// Where it is.
+    pub url: PlaneUrl,
+}
+
+/// Why a text is not `NAME=URL`.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PlaneArgError {
+    /// There is no `=`.
+    #[error("{text:?} is not of the form NAME=URL")]
+    Form {
+        /// The text, cut to 200 characters.
+        text: String,
+    },
+    /// The part before it is no name.
+    #[error(transparent)]
+    Name(#[from] skyspray_wire::name::LabelError),
+    /// The part after it is no URL.
+    #[error(transparent)]
+    Url(#[from] PlaneUrlError),
+}
+
+impl FromStr for PlaneArg {
+    type Err = PlaneArgError;
+
+    fn from_str(text: &str) -> Result<Self, PlaneArgError> {
+        let form = || PlaneArgError::Form { text: text.chars().take(200).collect() };
+        let (name, url) = text.split_once('=').ok_or_else(form)?;
+        Ok(Self { name: PlaneName::parse(name)?, url: url.parse()? })
+    }
+}

@@ -1,0 +1,282 @@
+//! What a relay does beside its sessions: finishes commits a crash cut off, deletes what nothing
+//! names any more, keeps leases and its own certificate alive.
+
+use crate::catalogue::{
+    Actor, Catalogue, CatalogueError, Discard, DiscardReason, JobError, JobRecord,
+};
+use crate::commit::{self, Commitment};
+use crate::plane::{PartTarget, Plane, PlaneError, part_path};
+use crate::service::{part_paths, plane_path};
+use crate::state::{Relay, blocking};
+use skyspray_wire::ids::{JobId, PartIndex};
+use skyspray_wire::message::WriteTarget;
+use skyspray_wire::name::PlaneName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Jobs, parts or files handled at once.
+const PAGE: u32 = 256;
+
+/// A job nobody touched for this long is given up: three days.
+const ABANDONED_MS: i64 = 72 * 3600 * 1000;
+
+/// The planes a collection works on.
+pub type Planes = BTreeMap<PlaneName, Arc<Plane>>;
+
+/// Why a collection could not go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A job could not be given up.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A plane failed.
+    #[error("plane {plane}")]
+    Plane {
+        /// The plane.
+        plane: PlaneName,
+        /// Why.
+        source: PlaneError,
+    },
+}
+
+/// What a collection found, and removed unless it was a dry run.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CollectReport {
+    /// Jobs given up because nobody touched them for three days.
+    pub jobs_abandoned: u64,
+    /// Jobs whose staged bytes were removed.
+    pub jobs_cleared: u64,
+    /// Staging files no live job knows.
+    pub orphans: u64,
+    /// Bytes in those.
+    pub orphan_bytes: u64,
+    /// Stored files that were replaced, removed or never committed.
+    pub discards: u64,
+}
+
+/// Deletes everything nothing names any more: by the state of its record, never by age alone.
+///
+/// # Errors
+///
+/// The catalogue or a plane failed; what was done is done, the rest is for the next time.
+pub async fn collect(
+    catalogue: &Catalogue,
+    planes: &Planes,
+    now_ms: i64,
+    dry_run: bool,
+) -> Result<CollectReport, CollectError> {
+    let mut report = CollectReport::default();
+    let abandoned = catalogue.open_jobs_older_than(now_ms - ABANDONED_MS, PAGE).await?;
+    report.jobs_abandoned = abandoned.len() as u64;
+    for job in abandoned.iter().filter(|_| !dry_run) {
+        catalogue.abort(job.job, None, &Actor::Relay, now_ms).await?;
+    }
+    if dry_run {
+        report.jobs_cleared = catalogue.jobs_to_collect(PAGE).await?.len() as u64;
+    } else {
+        report.jobs_cleared = clear_jobs(catalogue, planes).await?;
+        while catalogue.forget_parts(PAGE).await? > 0 {}
+    }
+    for (name, plane) in planes {
+        collect_orphans(catalogue, (name, plane), dry_run, &mut report).await?;
+        report.discards += if dry_run {
+            catalogue.discards(name, PAGE).await?.len() as u64
+        } else {
+            delete_discards(catalogue, name, plane, now_ms).await?
+        };
+    }
+    Ok(report)
+}
+
+/// Removes what ended jobs left staged. Returns how many jobs.
+async fn clear_jobs(catalogue: &Catalogue, planes: &Planes) -> Result<u64, CollectError> {
+    let mut cleared = 0;
+    loop {
+        let jobs = catalogue.jobs_to_collect(PAGE).await?;
+        let mut progress = false;
+        for job in &jobs {
+            let Some(plane) = planes.get(job.target.plane()) else { continue };
+            clear_job(catalogue, plane, job).await?;
+            catalogue.collected(job.job).await?;
+            cleared += 1;
+            progress = true;
+        }
+        if !progress {
+            return Ok(cleared);
+        }
+    }
+}
+
+async fn clear_job(
+    catalogue: &Catalogue,
+    plane: &Arc<Plane>,
+    job: &JobRecord,
+) -> Result<(), CollectError> {
+    match &job.target {
+        WriteTarget::LogicalFile { name, .. } => {
+            let Some(paths) = part_paths(job.parts, &job.layout) else { return Ok(()) };
+            // A part may be staged before anything of it is recorded, so all are looked at.
+            for first in (0..job.parts).step_by(PAGE as usize) {
+                let parts = (first..job.parts.min(first + PAGE)).map(PartIndex);
+                let targets = parts.filter_map(|part| {
+                    PartTarget::try_new(job.job, part, part_path(&paths, name, part).ok()?).ok()
+                });
+                abort_all(plane, job, targets.collect()).await?;
+            }
+        }
+        WriteTarget::Files { .. } => {
+            let mut after = None;
+            loop {
+                let rows = catalogue.job_parts(job.job, after, PAGE).await?;
+                let Some(last) = rows.last() else { return Ok(()) };
+                after = Some(last.part);
+                let targets = rows.iter().filter_map(|row| {
+                    let path = plane_path(row.path.as_deref()?)?;
+                    PartTarget::try_new(job.job, row.part, path).ok()
+                });
+                abort_all(plane, job, targets.collect()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn abort_all(
+    plane: &Arc<Plane>,
+    job: &JobRecord,
+    targets: Vec<PartTarget>,
+) -> Result<(), CollectError> {
+    let plane = Arc::clone(plane);
+    let aborted = blocking(move || targets.iter().try_for_each(|target| plane.abort(target)));
+    let name = job.target.plane().clone();
+    aborted.await.map_err(|source| CollectError::Plane { plane: name, source })
+}
+
+/// Removes staging files whose job is not live, whoever left them.
+async fn collect_orphans(
+    catalogue: &Catalogue,
+    (name, plane): (&PlaneName, &Arc<Plane>),
+    dry_run: bool,
+    report: &mut CollectReport,
+) -> Result<(), CollectError> {
+    // First what is there, then the state of each job, then once more with the answers.
+    let found = {
+        let plane = Arc::clone(plane);
+        blocking(move || {
+            let mut jobs = BTreeSet::new();
+            let walked = plane.collect(&|_| false, &mut |orphan| drop(jobs.insert(orphan.job)), true);
+            walked.map(|_| jobs)
+        })
+    };
+    let failed = |source| CollectError::Plane { plane: name.clone(), source };
+    let mut dead: BTreeSet<JobId> = BTreeSet::new();
+    for job in found.await.map_err(failed)? {
+        if !catalogue.is_live(job).await? {
+            dead.insert(job);
+        }
+    }
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let plane = Arc::clone(plane);
+    let walked = blocking(move || {
+        let (mut orphans, mut bytes) = (0, 0);
+        let live = |job: JobId| !dead.contains(&job);
+        let counted = plane.collect(
+            &live,
+            &mut |orphan| {
+                orphans += 1;
+                bytes += orphan.length;
+            },
+            dry_run,
+        );
+        counted.map(|_| (orphans, bytes))
+    });
+    let (orphans, bytes) = walked.await.map_err(failed)?;
+    report.orphans += orphans;
+    report.orphan_bytes += bytes;
+    Ok(())
+}
+
+/// Deletes files that were replaced, removed or never committed. Returns how many.
+async fn delete_discards(
+    catalogue: &Catalogue,
+    name: &PlaneName,
+    plane: &Arc<Plane>,
+    now_ms: i64,
+) -> Result<u64, CollectError> {
+    let mut deleted = 0;
+    loop {
+        let claimed = catalogue.claim_discards(name, now_ms, PAGE, now_ms).await?;
+        if claimed.is_empty() {
+            return Ok(deleted);
+        }
+        deleted += claimed.len() as u64;
+        let deleting = Arc::clone(plane);
+        let done = blocking(move || {
+            let outcome = claimed.iter().try_for_each(|discard| delete(&deleting, discard));
+            outcome.map(|()| claimed)
+        });
+        let done =
+            done.await.map_err(|source| CollectError::Plane { plane: name.clone(), source })?;
+        catalogue.discarded(&done).await?;
+    }
+}
+
+/// Deletes one file that is garbage. Blocks.
+fn delete(plane: &Plane, discard: &Discard) -> Result<(), PlaneError> {
+    let Some(path) = plane_path(&discard.path) else { return Ok(()) };
+    if discard.reason == DiscardReason::Aborted {
+        // The file may have been there before the job: only what the job wrote is deleted.
+        match plane.open(&path).and_then(|file| file.measure()) {
+            Ok(found) if (found.length, found.digest) == (discard.length, discard.digest) => {}
+            Ok(_) | Err(PlaneError::Missing { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    plane.remove(&[path]).into_iter().try_for_each(|removed| removed.map(drop))
+}
+
+/// Removes what ended jobs left staged, after a job has ended. Failures are for the next time.
+pub(crate) async fn collect_jobs(relay: &Relay) {
+    if let Err(error) = clear_jobs(&relay.catalogue, &relay.plane_map()).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "collecting");
+    }
+}
+
+/// Finishes the commits that a crash cut off. Blocks the start of nothing: a job that cannot be
+/// finished is logged, and tried again when its edge comes back.
+pub(crate) async fn finish_sealed(relay: &Relay) -> Result<(), CatalogueError> {
+    for record in relay.catalogue.sealed_jobs(PAGE).await? {
+        let job = record.job;
+        let taken = match relay.catalogue.take_over(job, relay.now_ms()).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "taking over");
+                continue;
+            }
+        };
+        match commit::finish(relay, Commitment::of_record(&taken, taken.epoch)).await {
+            Ok(committed) => {
+                tracing::info!(%job, wuid = %committed.wuid, "commit finished");
+            }
+            Err(refusal) => tracing::error!(%job, %refusal, "commit not finished"),
+        }
+    }
+    Ok(())
+}
+
+/// Everything that is done now and then while the relay serves.
+pub(crate) async fn sweep(relay: &Relay) {
+    let report = collect(&relay.catalogue, &relay.plane_map(), relay.now_ms(), false).await;
+    match report {
+        Ok(report) if report == CollectReport::default() => {}
+        Ok(report) => tracing::info!(?report, "collected"),
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "collecting"),
+    }
+}

@@ -1,0 +1,257 @@
+//! A plane that is a directory: parts are files, and all paths stay below the directory.
+
+use super::walk::Walk;
+use super::{Collected, Listed, Orphan, PartTarget, PlaneError, StagedPart, collect, list};
+use skyspray_link::seam::files::{
+    Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Tree,
+};
+use skyspray_wire::ids::{ChunkSize, JobId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A directory tree as a plane. Cheap to share; see [`super::Plane`] for what its methods promise.
+#[derive(Clone, Debug)]
+pub struct FilePlane {
+    tree: Arc<dyn Tree>,
+}
+
+/// Length and time of a stored file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stat {
+    /// Length in bytes.
+    pub length: u64,
+    /// When it was last modified on the plane, in nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+impl Stat {
+    pub(super) fn of(path: &RelPath, found: &Metadata) -> Result<Self, PlaneError> {
+        let cause = match found.kind {
+            FileKind::Regular => {
+                return Ok(Self { length: found.len, modified_ns: found.mtime_nanos });
+            }
+            FileKind::Directory => Cause::IsDirectory,
+            FileKind::Symlink => Cause::Symlink,
+            kind => Cause::NotRegular { kind },
+        };
+        Err(PlaneError::Blocked { path: path.clone(), cause })
+    }
+}
+
+/// A stored file, open for reading.
+#[derive(Clone, Debug)]
+pub struct StoredFile {
+    file: Arc<dyn File>,
+    path: RelPath,
+}
+
+impl StoredFile {
+    /// Reads at `offset` until `bytes` is full or the file ends; says how many bytes it read.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize, PlaneError> {
+        Ok(self.file.read_at(bytes, offset)?)
+    }
+
+    /// Length and time at this moment.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub fn stat(&self) -> Result<Stat, PlaneError> {
+        Stat::of(&self.path, &self.file.metadata()?)
+    }
+
+    /// Says that the file will be read from front to back.
+    pub fn advise_sequential(&self) {
+        self.file.advise_sequential();
+    }
+}
+
+impl FilePlane {
+    /// The plane on `tree`.
+    pub fn new(tree: Arc<dyn Tree>) -> Self {
+        Self { tree }
+    }
+
+    pub(super) fn tree(&self) -> &dyn Tree {
+        &*self.tree
+    }
+
+    pub(super) fn begin(
+        &self,
+        target: &PartTarget,
+        length: Option<u64>,
+    ) -> Result<StagedPart, PlaneError> {
+        let file = self.create_staging(target)?;
+        let chunk = u64::from(ChunkSize::FILE_PLANE.bytes());
+        if let Some(length) = length.filter(|&length| length > chunk)
+            && let Err(error) = file.allocate(length)
+        {
+            self.remove_if_there(target.staging())?;
+            return Err(error.into());
+        }
+        Ok(StagedPart::new(Arc::clone(&self.tree), file, target.clone()))
+    }
+
+    fn create_staging(&self, target: &PartTarget) -> Result<Arc<dyn File>, PlaneError> {
+        let mut attempts_left = BEGIN_ATTEMPTS;
+        loop {
+            attempts_left -= 1;
+            let (directory, staging) = (target.directory(), target.staging());
+            let created = self
+                .tree
+                .create_dirs(directory)
+                .and_then(|()| self.tree.create_new(staging, STAGED_MODE, Caching::Buffered));
+            match created {
+                Ok(file) => return Ok(file),
+                Err(error) if attempts_left == 0 => return Err(error.into()),
+                Err(error) if error.cause == Cause::AlreadyExists => {
+                    self.remove_if_there(staging)?;
+                }
+                // Another job removed its last file from the directory and the directory with it.
+                Err(error) if error.cause == Cause::Missing => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    pub(super) fn resume(&self, target: &PartTarget) -> Result<Option<StagedPart>, PlaneError> {
+        match self.tree.open_write(target.staging(), Caching::Buffered) {
+            Ok(file) => Ok(Some(StagedPart::new(Arc::clone(&self.tree), file, target.clone()))),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn sync(&self, parts: &[&StagedPart]) -> Vec<Result<(), PlaneError>> {
+        let mut outcomes: Vec<_> = parts.iter().map(|part| part.sync_bytes()).collect();
+        let unnamed = (0..parts.len())
+            .filter(|&index| outcomes[index].is_ok() && !parts[index].is_named())
+            .map(|index| (parts[index].target().directory().clone(), index));
+        for (directory, members) in by_directory(unnamed) {
+            let synced = self.tree.sync_dir(&directory);
+            for index in members {
+                outcomes[index] = parts[index].handle_named(synced.clone());
+            }
+        }
+        outcomes
+    }
+
+    pub(super) fn abort(&self, target: &PartTarget) -> Result<(), PlaneError> {
+        if self.remove_if_there(target.staging())? {
+            self.settle(target.directory().clone())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open(&self, path: &RelPath) -> Result<StoredFile, PlaneError> {
+        Ok(StoredFile { file: self.tree.open_read(path)?, path: path.clone() })
+    }
+
+    pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, PlaneError> {
+        Stat::of(path, &self.tree.metadata(path)?)
+    }
+
+    pub(super) fn remove(&self, paths: &[RelPath]) -> Vec<Result<bool, PlaneError>> {
+        let mut outcomes: Vec<_> = paths.iter().map(|path| self.remove_if_there(path)).collect();
+        // Also where nothing was there: an earlier call may have removed it and not synced.
+        let settled = (0..paths.len())
+            .filter(|&index| outcomes[index].is_ok())
+            .filter_map(|index| Some((paths[index].parent()?, index)));
+        // From the last directory to the first, so that children are settled before parents.
+        for (directory, members) in by_directory(settled).into_iter().rev() {
+            if let Err(error) = self.settle(directory) {
+                members.into_iter().for_each(|index| outcomes[index] = Err(error.clone()));
+            }
+        }
+        outcomes
+    }
+
+    /// Removes one name; says whether it was there.
+    pub(super) fn remove_if_there(&self, path: &RelPath) -> Result<bool, PlaneError> {
+        match self.tree.remove_file(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.cause == Cause::Missing => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes `directory` and those above it as far as they are empty, and makes the removal of
+    /// names from the first that stays durable.
+    pub(super) fn settle(&self, directory: RelPath) -> Result<(), PlaneError> {
+        let mut directory = directory;
+        while let Some(above) = directory.parent() {
+            match self.tree.remove_dir(&directory) {
+                Ok(()) => {}
+                Err(error) if error.cause == Cause::Missing => {}
+                Err(_stays) => match self.tree.sync_dir(&directory) {
+                    Err(error) if error.cause == Cause::Missing => {}
+                    synced => return Ok(synced?),
+                },
+            }
+            directory = above;
+        }
+        Ok(self.tree.sync_dir(&directory)?)
+    }
+
+    pub(super) fn list(
+        &self,
+        directory: &RelPath,
+        after: Option<&RelPath>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, PlaneError> {
+        list::list(self.tree(), directory, after, limit)
+    }
+
+    pub(super) fn free_bytes(&self) -> Result<u64, PlaneError> {
+        Ok(self.tree.free_bytes()?)
+    }
+
+    pub(super) fn collect(
+        &self,
+        live: &dyn Fn(JobId) -> bool,
+        found: &mut dyn FnMut(&Orphan),
+        dry_run: bool,
+    ) -> Result<Collected, PlaneError> {
+        let mut walk = Walk::new(self.tree(), RelPath::root());
+        let mut collected = Collected::default();
+        while let Some(orphan) = collect::next_orphan(self.tree(), &mut walk, live)? {
+            found(&orphan);
+            let removed = dry_run || self.remove_orphan(&orphan);
+            collected.count(&orphan, removed);
+        }
+        Ok(collected)
+    }
+
+    fn remove_orphan(&self, orphan: &Orphan) -> bool {
+        let directory = orphan.path.parent().expect("a file is not the root");
+        let removed = self.remove_if_there(&orphan.path).and_then(|_| self.settle(directory));
+        if let Err(error) = &removed {
+            tracing::warn!(path = %orphan.path, %error, "an orphan cannot be removed");
+        }
+        removed.is_ok()
+    }
+}
+
+/// Groups numbers by directory.
+pub(super) fn by_directory(
+    members: impl Iterator<Item = (RelPath, usize)>,
+) -> BTreeMap<RelPath, Vec<usize>> {
+    let mut groups: BTreeMap<RelPath, Vec<usize>> = BTreeMap::new();
+    members.for_each(|(directory, index)| groups.entry(directory).or_default().push(index));
+    groups
+}
+
+/// What a handle answers when its file was not where it should be.
+pub(super) fn is_missing(error: &FileError) -> bool {
+    error.cause == Cause::Missing && error.op == Op::Rename
+}
+
+/// Mode of a part that is not whole: for the relay alone.
+const STAGED_MODE: u32 = 0o600;
+
+/// Tries to create a staging file while others remove what is in its way.
+const BEGIN_ATTEMPTS: u32 = 64;

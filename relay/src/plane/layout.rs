@@ -1,0 +1,62 @@
+//! Where the parts of a logical file lie on a plane.
+
+use super::PlaneError;
+use skyspray_dfu::naming::{PartPaths, lfn_hash};
+use skyspray_link::seam::files::RelPath;
+use skyspray_wire::ids::PartIndex;
+use skyspray_wire::name::LogicalName;
+use std::num::NonZeroU32;
+
+/// The `hpcc` layout: part paths exactly as HPCC Systems reads them.
+///
+/// Set in the plane's configuration; a generation keeps the one it was written with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Layout {
+    /// Devices that parts are spread over, each with a directory `d1`, `d2`, … when there are
+    /// several.
+    pub devices: NonZeroU32,
+    /// Whether each part of a file of several has a directory of its own, named by its number.
+    pub dir_per_part: bool,
+}
+
+impl Layout {
+    /// The rule for the part paths of a new file of `parts` parts.
+    pub fn paths(&self, name: &LogicalName, parts: NonZeroU32) -> PartPaths {
+        PartPaths {
+            parts,
+            devices: self.devices,
+            directory_per_part: self.dir_per_part,
+            lfn_hash: lfn_hash(name),
+        }
+    }
+}
+
+/// Path of one part of `name`, from the root of the plane.
+///
+/// # Errors
+///
+/// [`PlaneError::Path`]: longer than file systems allow.
+pub fn part_path(
+    paths: &PartPaths,
+    name: &LogicalName,
+    part: PartIndex,
+) -> Result<RelPath, PlaneError> {
+    let segments = paths.path(name, part);
+    Ok(RelPath::from_segments(segments.iter().map(String::as_str))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_lies_where_hpcc_looks_for_it() {
+        let number = |n| NonZeroU32::new(n).unwrap();
+        let layout = Layout { devices: number(3), dir_per_part: true };
+        let name = LogicalName::parse("~Scope1::Sub Scope::My File").unwrap();
+
+        let path = part_path(&layout.paths(&name, number(4)), &name, PartIndex(2)).unwrap();
+
+        assert_eq!(path.to_string(), "d1/scope1/sub scope/3/my file._3_of_4");
+    }
+}

@@ -1,0 +1,400 @@
+//! `serve`: opens everything, listens, and goes on until it is told to stop.
+
+use crate::admin::{AdminError, Exit, Failure, RunningAddresses, load_identity};
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::config::{RelayDir, RelaySettings};
+use crate::plane::Plane;
+use crate::session::{self, Sessions};
+use crate::state::{BLOCKING_THREADS, Jobs, Relay, ServedPlane};
+use crate::{enroll, housekeeping};
+use skyspray_certs::authority::RELAY_LEAF_LIFE;
+use skyspray_certs::store::RelayStore;
+use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
+use skyspray_certs::{RelayIdentity, Term};
+use skyspray_link::endpoint::{EndpointError, Listener, UdpSocket};
+use skyspray_link::receive::ReceivePool;
+use skyspray_link::seam::files::{BufferPool, RootError};
+use skyspray_link::seam::{Clock, SystemClock};
+use skyspray_link::tls_clock::tls_clock;
+use skyspray_wire::ids::ChunkSize;
+use skyspray_wire::name::PlaneName;
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How often revocations are looked for; the longest a revoked agent keeps its session.
+const REVISION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often what nothing names any more is deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How often the relay looks whether its own certificate should be renewed.
+const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long sessions may take to end when the relay is told to stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The share of the memory budget for chunks on their way in, in quarters; the rest is for those
+/// on their way out.
+const RECEIVE_QUARTERS: u64 = 3;
+
+/// Why the relay cannot serve.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Another process serves this directory.
+    #[error("another relay serves {path}")]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A file of the relay's directory.
+    #[error("cannot {action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Keys, certificates or settings.
+    #[error(transparent)]
+    Setup(#[from] AdminError),
+    /// The catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// A plane's directory.
+    #[error("plane {plane} cannot be opened")]
+    Plane {
+        /// The plane.
+        plane: PlaneName,
+        /// Why.
+        source: RootError,
+    },
+    /// A TLS configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A socket.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The host does not say on which address a socket is.
+    #[error("cannot tell the address of a listener")]
+    Address(#[source] io::Error),
+    /// The public name is no address.
+    #[error("the public name does not make an address with port {port}")]
+    PublicName {
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Failure for ServeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Locked { .. } => Exit::Temporary,
+            Self::Setup(error) => error.exit(),
+            Self::File { .. }
+            | Self::Plane { .. }
+            | Self::Endpoint(_)
+            | Self::PublicName { .. } => Exit::Usage,
+            Self::Catalogue(_) | Self::Tls(_) | Self::Address(_) => Exit::Internal,
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "stop the other relay, or serve another directory",
+            Self::Setup(error) => error.advice(),
+            Self::File { .. } => "check who owns the relay's directory",
+            Self::Plane { .. } => "create the plane's directory, or correct its url in relay.toml",
+            Self::Endpoint(_) => "check listen and enroll_listen in relay.toml",
+            Self::PublicName { .. } => "correct public_name in relay.toml",
+            Self::Catalogue(_) => "check the disk that holds the catalogue",
+            Self::Tls(_) | Self::Address(_) => "report this with the relay's log",
+        }
+    }
+}
+
+/// Serves the relay in `dir` until SIGTERM or SIGINT.
+///
+/// Prints one line, `ready data=ADDRESS enroll=ADDRESS`, on standard output when it takes sessions.
+///
+/// # Errors
+///
+/// It could not begin. Once it serves, failures are logged and sessions refused one by one.
+pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let _lock = lock(&dir)?;
+    let mut identity = load_identity(&dir, &settings)?;
+    renew_leaf_if_due(&dir, &mut identity, &clock);
+    let data_socket = UdpSocket::bind(settings.listen)?;
+    let enroll_socket = UdpSocket::bind(settings.enroll_listen)?;
+    let tls = tls_clock(Arc::clone(&clock));
+    let authorities = [identity.agent_authority.certificate().clone()];
+    let data = Listener::try_new(
+        data_socket,
+        relay_data_config(&identity.credentials(), &authorities, Arc::clone(&tls))?,
+    )?;
+    let enrolling =
+        Listener::try_new(enroll_socket, relay_enroll_config(&identity.credentials(), tls)?)?;
+    let running = RunningAddresses {
+        data: data.local_address().map_err(ServeError::Address)?,
+        enroll: enrolling.local_address().map_err(ServeError::Address)?,
+    };
+    let relay = Arc::new(open(&dir, settings, identity, clock, running).await?);
+    housekeeping::finish_sealed(&relay).await?;
+    housekeeping::sweep(&relay).await;
+    let accepting = tokio::spawn(accept(Arc::clone(&relay), data.clone()));
+    let enrolling_task = tokio::spawn(enroll::listen(Arc::clone(&relay), enrolling.clone()));
+    let chores = tokio::spawn(chores(Arc::clone(&relay)));
+    let leaf = tokio::spawn(keep_leaf(
+        dir.clone(),
+        Arc::clone(&relay),
+        (data.clone(), enrolling.clone()),
+    ));
+    announce(&dir, running)?;
+    stop_requested().await;
+    tracing::info!(sessions = relay.sessions.count(), "stopping");
+    data.stop_accepting();
+    enrolling.stop_accepting();
+    chores.abort();
+    leaf.abort();
+    drain(&relay, &data).await;
+    accepting.abort();
+    enrolling_task.abort();
+    // The file says that a relay runs; nothing is wrong when it is gone already.
+    let _ = std::fs::remove_file(dir.addresses_file());
+    relay.catalogue.close().await;
+    Ok(())
+}
+
+/// Keeps a second process from serving the same directory.
+fn lock(dir: &RelayDir) -> Result<std::fs::File, ServeError> {
+    let path = dir.state().join("serve.lock");
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| ServeError::File { action: "open", path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ServeError::Locked { path }),
+        Err(std::fs::TryLockError::Error(source)) => {
+            Err(ServeError::File { action: "lock", path, source })
+        }
+    }
+}
+
+async fn open(
+    dir: &RelayDir,
+    settings: RelaySettings,
+    identity: RelayIdentity,
+    clock: Arc<dyn Clock>,
+    running: RunningAddresses,
+) -> Result<Relay, ServeError> {
+    let catalogue = Catalogue::open(&dir.catalogue()).await?;
+    let mut planes = BTreeMap::new();
+    for (name, plane_settings) in &settings.planes {
+        let plane = Plane::open_url(&plane_settings.url)
+            .map_err(|source| ServeError::Plane { plane: name.clone(), source })?;
+        let settings = plane_settings.clone();
+        planes.insert(name.clone(), ServedPlane { plane: Arc::new(plane), settings });
+    }
+    let chunk = u64::from(ChunkSize::FILE_PLANE.bytes());
+    let chunks = usize::try_from(settings.limits.memory_bytes / chunk).unwrap_or(usize::MAX / 2);
+    let inbound = chunks * RECEIVE_QUARTERS as usize / 4;
+    let chunk = chunk as usize;
+    let bodies = BufferPool::new(inbound.max(4), chunk);
+    let port = running.data.port();
+    let address =
+        settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
+    Ok(Relay {
+        catalogue,
+        planes,
+        identity: RwLock::new(Arc::new(identity)),
+        clock,
+        receive_pool: Arc::new(ReceivePool::new(bodies, BLOCKING_THREADS)),
+        send_buffers: BufferPool::new((chunks - inbound.min(chunks)).max(8), chunk),
+        sessions: Sessions::default(),
+        jobs: Jobs::default(),
+        addresses: vec![address],
+        settings,
+    })
+}
+
+/// Says where the relay listens: to programs in a file, to people on standard output.
+fn announce(dir: &RelayDir, running: RunningAddresses) -> Result<(), ServeError> {
+    let path = dir.addresses_file();
+    let failed = |action, source| ServeError::File { action, path: path.clone(), source };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|source| failed("create", source))?;
+    }
+    let text = serde_json::to_string(&running).expect("addresses are plain data");
+    let draft = path.with_extension("json.new");
+    std::fs::write(&draft, text).map_err(|source| failed("write", source))?;
+    std::fs::rename(&draft, &path).map_err(|source| failed("write", source))?;
+    let mut out = io::stdout().lock();
+    let line = writeln!(out, "ready data={} enroll={}", running.data, running.enroll);
+    if line.and_then(|()| out.flush()).is_err() {
+        tracing::debug!("nobody reads standard output");
+    }
+    tracing::info!(data = %running.data, enroll = %running.enroll, "ready");
+    Ok(())
+}
+
+async fn accept(relay: Arc<Relay>, listener: Listener) {
+    while let Some(handshake) = listener.accept().await {
+        let relay = Arc::clone(&relay);
+        tokio::spawn(async move {
+            let peer = handshake.remote_address();
+            match handshake.complete().await {
+                Ok(session) => session::serve(relay, session).await,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::info!(%peer, error, "handshake failed");
+                }
+            }
+        });
+    }
+}
+
+/// Cuts revoked sessions, and now and then deletes what is garbage.
+async fn chores(relay: Arc<Relay>) {
+    let mut revisions = interval(REVISION_INTERVAL);
+    let mut sweeps = interval(SWEEP_INTERVAL);
+    revisions.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = None;
+    loop {
+        tokio::select! {
+            _ = revisions.tick() => match relay.catalogue.agents_revision().await {
+                Ok(revision) if seen == Some(revision) => {}
+                Ok(revision) => {
+                    cut_revoked(&relay).await;
+                    seen = Some(revision);
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "looking for revocations");
+                }
+            },
+            _ = sweeps.tick() => {
+                housekeeping::sweep(&relay).await;
+                let agents = relay.sessions.agents();
+                if let Err(error) = relay.catalogue.touch_agents(&agents, relay.now_ms()).await {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "agents");
+                }
+            }
+        }
+    }
+}
+
+async fn cut_revoked(relay: &Relay) {
+    for agent in relay.sessions.agents() {
+        if let Err(refusal) = relay.enrolled_agent(&agent).await
+            && refusal.code == RefusalCode::AgentRevoked
+        {
+            let sessions = relay.sessions.cut(&agent);
+            tracing::warn!(%agent, sessions, "revoked; sessions cut");
+        }
+    }
+}
+
+/// Renews the relay's own certificate in time, for sessions that begin from then on.
+async fn keep_leaf(dir: RelayDir, relay: Arc<Relay>, listeners: (Listener, Listener)) {
+    let mut ticks = interval(LEAF_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let Ok(mut identity) = load_identity(&dir, &relay.settings) else {
+            tracing::error!("the relay's identity cannot be read again");
+            continue;
+        };
+        if !renew_leaf_if_due(&dir, &mut identity, &relay.clock) {
+            continue;
+        }
+        let tls = tls_clock(Arc::clone(&relay.clock));
+        let authorities = [identity.agent_authority.certificate().clone()];
+        let credentials = identity.credentials();
+        let configured = relay_data_config(&credentials, &authorities, Arc::clone(&tls))
+            .and_then(|data| Ok((data, relay_enroll_config(&credentials, tls)?)));
+        match configured {
+            Ok((data, enroll)) => {
+                let changed = listeners.0.reconfigure(data).and(listeners.1.reconfigure(enroll));
+                if changed.is_err() {
+                    tracing::error!("the renewed certificate is not used");
+                }
+                *relay.identity.write().unwrap_or_else(PoisonError::into_inner) =
+                    Arc::new(identity);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the renewed certificate is not usable");
+            }
+        }
+    }
+}
+
+/// Renews the leaf when half of its life is over. Returns whether it did.
+fn renew_leaf_if_due(dir: &RelayDir, identity: &mut RelayIdentity, clock: &Arc<dyn Clock>) -> bool {
+    let now = clock.now();
+    let due = match identity.certificate() {
+        Ok(leaf) => {
+            let left = leaf.validity.not_after.duration_since(now).unwrap_or_default();
+            left < RELAY_LEAF_LIFE / 2
+        }
+        Err(_) => true,
+    };
+    if !due {
+        return false;
+    }
+    let term = Term { now, life: RELAY_LEAF_LIFE };
+    let renewed = identity
+        .renew_leaf(term, &ring::rand::SystemRandom::new())
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            RelayStore::open(&dir.identity())
+                .and_then(|store| store.save_leaf(identity))
+                .map_err(|error| error.to_string())
+        });
+    match renewed {
+        Ok(()) => tracing::info!("certificate renewed"),
+        Err(error) => tracing::error!(error, "certificate not renewed"),
+    }
+    true
+}
+
+async fn stop_requested() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be waited for; end the process to stop it");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Lets chunks that are being written end, then sends every edge away.
+async fn drain(relay: &Relay, listener: &Listener) {
+    let refusal = Refusal::new(RefusalCode::Draining, "");
+    let drained = async {
+        for job in relay.jobs.all() {
+            job.retire(refusal.clone()).await;
+        }
+        relay.sessions.drain();
+        listener.drained().await;
+    };
+    if timeout(DRAIN_DEADLINE, drained).await.is_err() {
+        tracing::warn!("sessions did not end in time");
+    }
+}

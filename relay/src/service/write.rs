@@ -1,0 +1,363 @@
+//! Spray and push: opening a job, sealing its parts, giving it up.
+
+use super::files;
+use super::{ServiceError, allowed_name, allowed_path};
+use crate::access::Operation;
+use crate::catalogue::{
+    Actor, NewJob, Opened, Opening, PartLayout, PartRecord, PartState, SealedPart,
+};
+use crate::commit::{self, Commitment};
+use crate::config::Category;
+use crate::plane::Layout;
+use crate::session::Greeted;
+use crate::sink::{Places, PlaneSink, decode_tree};
+use crate::state::{ServedPlane, blocking, internal};
+use skyspray_dfu::naming::PartPaths;
+use skyspray_link::receive::ReceiveJob;
+use skyspray_link::request::Exchange;
+use skyspray_wire::ids::{Epoch, JobId};
+use skyspray_wire::limits::{IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX};
+use skyspray_wire::message::{
+    Commit, Granted, Held, JobState, OpenWrite, PartRuns, Reply, SealParts, WriteTarget,
+};
+use skyspray_wire::name::{LogicalName, PlanePath};
+use skyspray_wire::receiver::{ReceiveError, Receiver};
+use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Rows of parts read at once.
+const ROWS: u32 = 512;
+
+/// Answers `OpenWrite`.
+pub(super) async fn open(
+    greeted: &Arc<Greeted>,
+    exchange: &mut Exchange,
+    open: OpenWrite,
+) -> Result<(), ServiceError> {
+    let relay = &greeted.relay;
+    let served = relay.plane(open.target.plane())?;
+    check_access(greeted, served, &open).await?;
+    let new = new_job(greeted, served, open)?;
+    let opened = match relay.catalogue.open_write(&new, relay.now_ms()).await? {
+        Opening::Committed(committed) => {
+            exchange.send(&Reply::Committed(committed)).await?;
+            return Ok(());
+        }
+        Opening::Granted(opened) => opened,
+    };
+    if let Some(earlier) = relay.jobs.remove(new.job) {
+        earlier.retire(Refusal::new(RefusalCode::EpochStale, "")).await;
+    }
+    if opened.state == JobState::Sealed {
+        let committed = commit::finish(relay, Commitment::of(&new, &opened)).await?;
+        exchange.send(&Reply::Committed(committed)).await?;
+        return Ok(());
+    }
+    let (job, held) = prepare(greeted, served, &new, &opened).await?;
+    let granted = Granted {
+        epoch: opened.epoch,
+        chunk_size: opened.chunk_size,
+        parts: opened.parts,
+        in_flight_chunks: IN_FLIGHT_CHUNKS_MAX,
+        wuid: opened.wuid,
+    };
+    tokio::spawn(Arc::clone(&job).sync_loop());
+    relay.jobs.insert(new.job, Arc::clone(&job));
+    greeted.add_write(new.job, job);
+    exchange.send(&Reply::Granted(granted)).await?;
+    for page in pages(held) {
+        exchange.send(&Reply::Held(Held { parts: page })).await?;
+    }
+    exchange.send(&Reply::Done).await?;
+    Ok(())
+}
+
+async fn check_access(
+    greeted: &Greeted,
+    served: &ServedPlane,
+    open: &OpenWrite,
+) -> Result<(), Refusal> {
+    let operations =
+        [Some(Operation::Push), open.overwrite.then_some(Operation::Overwrite)].into_iter();
+    for operation in operations.flatten() {
+        match &open.target {
+            WriteTarget::LogicalFile { plane, name, .. } => {
+                allowed_name(greeted, operation, plane, name).await?;
+            }
+            WriteTarget::Files { plane, directory } => {
+                allowed_path(greeted, operation, plane, directory).await?;
+            }
+        }
+    }
+    let sprays = matches!(open.target, WriteTarget::LogicalFile { .. });
+    if sprays && served.settings.category == Category::Lz {
+        let detail = format!("{} is a landing-zone plane; push to it", open.target.plane());
+        return Err(Refusal::new(RefusalCode::Forbidden, detail));
+    }
+    Ok(())
+}
+
+fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<NewJob, Refusal> {
+    check_attributes(&open)?;
+    let layout = served.settings.layout;
+    let (parts, layout) = match &open.target {
+        WriteTarget::LogicalFile { name, parts, .. } => {
+            let parts = if *parts == 0 { served.settings.default_parts.get() } else { *parts };
+            (parts, part_layout(layout, name))
+        }
+        WriteTarget::Files { .. } => (0, PartLayout::FILES),
+    };
+    if parts > PARTS_MAX {
+        let detail = format!("{parts} parts, at most {PARTS_MAX} are allowed");
+        return Err(Refusal::new(RefusalCode::LimitExceeded, detail));
+    }
+    Ok(NewJob {
+        job: open.job,
+        agent: greeted.agent.clone(),
+        target: open.target,
+        overwrite: open.overwrite,
+        bytes: open.bytes,
+        plan: open.plan,
+        attributes: open.attributes,
+        parts,
+        chunk_size: served.plane.chunk_size(),
+        layout,
+    })
+}
+
+fn check_attributes(open: &OpenWrite) -> Result<(), Refusal> {
+    use skyspray_wire::limits::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
+    let long = |(key, value): &(String, String)| key.len().max(value.len()) > ATTRIBUTE_BYTES_MAX;
+    if open.attributes.len() > ATTRIBUTES_MAX || open.attributes.iter().any(long) {
+        return Err(Refusal::new(RefusalCode::LimitExceeded, "attributes"));
+    }
+    Ok(())
+}
+
+fn part_layout(layout: Layout, name: &LogicalName) -> PartLayout {
+    PartLayout {
+        dir_per_part: layout.dir_per_part,
+        devices: layout.devices.get(),
+        lfn_hash: skyspray_dfu::naming::lfn_hash(name),
+    }
+}
+
+/// The rule for the part paths of a job or generation.
+pub(crate) fn part_paths(parts: u32, layout: &PartLayout) -> Option<PartPaths> {
+    Some(PartPaths {
+        parts: NonZeroU32::new(parts)?,
+        devices: NonZeroU32::new(layout.devices)?,
+        directory_per_part: layout.dir_per_part,
+        lfn_hash: layout.lfn_hash,
+    })
+}
+
+type Prepared = (Arc<ReceiveJob<PlaneSink>>, Vec<PartRuns>);
+
+/// Takes a job up where the catalogue says it is.
+async fn prepare(
+    greeted: &Greeted,
+    served: &ServedPlane,
+    new: &NewJob,
+    opened: &Opened,
+) -> Result<Prepared, ServiceError> {
+    let relay = &greeted.relay;
+    let places = match &new.target {
+        WriteTarget::LogicalFile { name, .. } => {
+            let paths = part_paths(opened.parts, &opened.layout);
+            let none = || Refusal::new(RefusalCode::LimitExceeded, "a spray has at least one part");
+            Places::LogicalFile { name: name.clone(), paths: paths.ok_or_else(none)? }
+        }
+        WriteTarget::Files { .. } => Places::Files(BTreeMap::new()),
+    };
+    let sink = Arc::new(PlaneSink::new(
+        (new.job, opened.epoch),
+        Arc::clone(&served.plane),
+        relay.catalogue.clone(),
+        Arc::clone(&relay.clock),
+        places,
+    ));
+    let mut machine = Receiver::new(new.job, opened.epoch, opened.chunk_size, opened.parts);
+    let mut held = Vec::new();
+    let mut after = None;
+    while opened.resumed {
+        let rows = relay.catalogue.job_parts(new.job, after, ROWS).await;
+        let rows = rows.map_err(|error| internal(&error))?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.part);
+        for row in &rows {
+            let runs = resume_part(&sink, &mut machine, row).await?;
+            held.extend(runs.map(|runs| PartRuns { part: row.part, runs }));
+        }
+    }
+    Ok((Arc::new(ReceiveJob::new(machine, sink)), held))
+}
+
+/// Takes one part up; returns the chunks that need not be sent.
+async fn resume_part(
+    sink: &Arc<PlaneSink>,
+    machine: &mut Receiver,
+    row: &PartRecord,
+) -> Result<Option<Vec<(u64, u64)>>, Refusal> {
+    let part = row.part;
+    if row.state != PartState::Open {
+        machine.handle_resumed_complete(part);
+        let chunks = machine.chunk_size().count(row.length.unwrap_or(0));
+        return Ok((chunks > 0).then(|| vec![(0, chunks)]));
+    }
+    if let Some(path) = &row.path
+        && let Some(path) = files::plane_path(path)
+    {
+        sink.add_file(part, path);
+        machine.handle_parts(part.0 + 1);
+    }
+    let Some(tree) = row.tree.as_deref().and_then(decode_tree) else { return Ok(None) };
+    let bytes = tree.bytes();
+    let resuming = Arc::clone(sink);
+    let there = blocking(move || resuming.resume_part(part, bytes)).await;
+    if !there.map_err(|error| error.refusal())? {
+        return Ok(None);
+    }
+    let runs = tree.runs().map(|run| (run.start, run.end)).collect();
+    machine.handle_resumed(part, tree);
+    Ok(Some(runs))
+}
+
+/// Cuts held ranges into pages of at most [`PAGE_MAX`] ranges.
+pub(super) fn pages(held: Vec<PartRuns>) -> Vec<Vec<PartRuns>> {
+    let mut pages: Vec<Vec<PartRuns>> = Vec::new();
+    let mut room = 0;
+    for PartRuns { part, runs } in held {
+        for piece in runs.chunks(PAGE_MAX) {
+            if piece.len() > room {
+                pages.push(Vec::new());
+                room = PAGE_MAX;
+            }
+            room -= piece.len();
+            let page = pages.last_mut().expect("a page was just made");
+            page.push(PartRuns { part, runs: piece.to_vec() });
+        }
+    }
+    pages
+}
+
+/// The job, if this session has it open under this epoch.
+pub(super) fn open_job(
+    greeted: &Greeted,
+    job: JobId,
+    epoch: Epoch,
+) -> Result<Arc<ReceiveJob<PlaneSink>>, Refusal> {
+    let open = greeted.write(job).ok_or_else(|| Refusal::new(RefusalCode::JobUnknown, ""))?;
+    let current = open.with_machine(|machine| machine.epoch());
+    if current == epoch {
+        Ok(open)
+    } else {
+        let (found, current) = (epoch.0, current.0);
+        Err(ReceiveError::StaleEpoch { found, current }.refusal())
+    }
+}
+
+/// Answers `SealParts`.
+pub(super) async fn seal(
+    greeted: &Arc<Greeted>,
+    exchange: &mut Exchange,
+    seal: SealParts,
+) -> Result<(), ServiceError> {
+    let job = open_job(greeted, seal.job, seal.epoch)?;
+    if seal.parts.len() > PAGE_MAX {
+        return Err(Refusal::new(RefusalCode::Malformed, "more parts than a page").into());
+    }
+    for part in &seal.parts {
+        job.with_machine(|machine| {
+            if machine.handle_seal(part)? {
+                Ok(())
+            } else {
+                Err(machine.incomplete(part.part).unwrap_or(ReceiveError::UnknownPart {
+                    part: part.part,
+                    parts: 0,
+                }))
+            }
+        })
+        .map_err(|error| error.refusal())?;
+    }
+    if job.sink().is_push() {
+        return files::commit(greeted, exchange, &job, seal).await;
+    }
+    let mut sealed = Vec::with_capacity(seal.parts.len());
+    for part in &seal.parts {
+        let target = job.sink().part_target(part.part).map_err(|error| error.refusal())?;
+        let path = target.path().to_string();
+        sealed.push(SealedPart { seal: *part, path });
+    }
+    let relay = &greeted.relay;
+    relay.catalogue.seal_parts(seal.job, seal.epoch, &sealed, relay.now_ms()).await?;
+    exchange.send(&Reply::Done).await?;
+    Ok(())
+}
+
+/// Answers `Commit`.
+pub(super) async fn commit(
+    greeted: &Arc<Greeted>,
+    exchange: &mut Exchange,
+    commit: Commit,
+) -> Result<(), ServiceError> {
+    let job = open_job(greeted, commit.job, commit.epoch)?;
+    let relay = &greeted.relay;
+    if job.sink().is_push() {
+        return files::finish(greeted, exchange, commit).await;
+    }
+    job.with_machine(|machine| machine.handle_commit(commit.parts))
+        .map_err(|error| error.refusal())?;
+    let now_ms = relay.now_ms();
+    let record = commit::load(relay, commit.job).await?;
+    let replaces = record.overwrite;
+    check_still_allowed(greeted, &record.target, replaces).await?;
+    relay.catalogue.mark_sealed(commit.job, commit.epoch, now_ms).await?;
+    let commitment = Commitment::of_record(&record, commit.epoch);
+    let committed = commit::finish(relay, commitment).await?;
+    greeted.remove_write(commit.job);
+    relay.jobs.remove_same(commit.job, &job);
+    job.retire(Refusal::new(RefusalCode::JobUnknown, "")).await;
+    exchange.send(&Reply::Committed(committed)).await?;
+    Ok(())
+}
+
+async fn check_still_allowed(
+    greeted: &Greeted,
+    target: &WriteTarget,
+    overwrite: bool,
+) -> Result<(), Refusal> {
+    let WriteTarget::LogicalFile { plane, name, .. } = target else { return Ok(()) };
+    allowed_name(greeted, Operation::Push, plane, name).await?;
+    if overwrite {
+        allowed_name(greeted, Operation::Overwrite, plane, name).await?;
+    }
+    Ok(())
+}
+
+/// Answers `Abort`.
+pub(super) async fn abort(
+    greeted: &Arc<Greeted>,
+    exchange: &mut Exchange,
+    job: JobId,
+) -> Result<(), ServiceError> {
+    let relay = &greeted.relay;
+    let actor = Actor::Agent(greeted.agent.clone());
+    relay.catalogue.abort(job, None, &actor, relay.now_ms()).await?;
+    greeted.remove_write(job);
+    if let Some(open) = relay.jobs.remove(job) {
+        open.retire(Refusal::new(RefusalCode::JobAborted, "")).await;
+    }
+    crate::housekeeping::collect_jobs(relay).await;
+    exchange.send(&Reply::Done).await?;
+    Ok(())
+}
+
+/// A directory of a push and a file below it, as one path.
+pub(super) fn below(directory: &PlanePath, file: &PlanePath) -> Result<PlanePath, Refusal> {
+    directory
+        .join(file)
+        .map_err(|error| Refusal::new(RefusalCode::NameInvalid, error.to_string()))
+}

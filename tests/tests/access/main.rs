@@ -1,0 +1,7 @@
+//! Who may do what: enrollment, policy, landing zones, identities, versions.
+
+mod enrollment;
+mod identity;
+mod landing;
+mod policy;
+mod reach;

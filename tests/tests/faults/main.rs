@@ -1,0 +1,10 @@
+//! The real pair of processes when something goes wrong: kills, restarts, sources that change,
+//! input that cannot be moved, planes without room.
+
+mod full_plane;
+mod kill_despray;
+mod kill_spray;
+mod moving_sources;
+mod polite_ends;
+mod unsuitable_sources;
+mod wrong_records;
