@@ -4,7 +4,9 @@
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod download;
 mod durable;
+pub mod enroll;
 pub mod exit;
 pub mod format;
 pub mod journal;

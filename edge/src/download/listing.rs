@@ -26,6 +26,11 @@ impl Listing {
         Self { plane, what, after: String::new(), left: limit, ended: limit == Some(0) }
     }
 
+    /// Whether there are no more entries.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next entries; none at the end.
     ///
     /// # Errors

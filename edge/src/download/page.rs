@@ -66,26 +66,33 @@ struct Progress {
     state: ReadState,
     /// Directories in which files got their names.
     directories: BTreeSet<RelPath>,
+    /// Files that are done: they have their names, or cannot have them.
+    done: BTreeSet<PartIndex>,
     /// Files that are whole, but whose name was taken meanwhile.
     taken: Vec<(PartIndex, DownloadFault)>,
 }
 
-/// A page's outcome, beside the files that got their names.
+/// What became of a page in one session.
 pub(super) struct PageEnd {
-    /// Files that did not, and why.
+    /// Files whose name was taken meanwhile.
     pub(super) taken: Vec<(PartIndex, DownloadFault)>,
+    /// Files that are done, those among them.
+    pub(super) done: BTreeSet<PartIndex>,
+    /// What is held.
+    pub(super) state: ReadState,
 }
 
 impl<W: Witness> PageSink<W> {
-    /// A sink for `parts`, which go to `places`, of which `state` is held.
+    /// A sink for `parts`, which go to `places`; of them `state` is held, and `done` are done.
     pub(super) fn new(
         places: Vec<Place>,
         parts: &[PartInfo],
         state: ReadState,
         (replace, tally, witness): (Replace, Arc<Tally>, W),
+        done: BTreeSet<PartIndex>,
     ) -> Self {
         let lengths = parts.iter().map(|part| part.length).collect();
-        let progress = Mutex::new(Progress { state, ..Progress::default() });
+        let progress = Mutex::new(Progress { state, done, ..Progress::default() });
         let (open, fault) = (Mutex::default(), Mutex::default());
         Self(Arc::new(Inner { places, lengths, replace, tally, witness, open, progress, fault }))
     }
@@ -97,8 +104,10 @@ impl<W: Witness> PageSink<W> {
     /// The host's.
     pub(super) fn place_empty(&self) -> Result<(), DownloadFault> {
         let inner = &self.0;
-        let empty = (0u32..).zip(&inner.lengths).filter(|(_, length)| **length == 0);
-        let empty = empty.map(|(index, _)| PartIndex(index)).collect::<Vec<_>>();
+        let done = lock(&inner.progress).done.clone();
+        let empty = (0..).map(PartIndex).zip(&inner.lengths).filter(|(_, length)| **length == 0);
+        let empty = empty.map(|(part, _)| part).filter(|part| !done.contains(part));
+        let empty = empty.collect::<Vec<_>>();
         for &part in &empty {
             inner.file(part, true).map_err(|source| inner.write_fault(part, source))?;
             inner.place(part)?;
@@ -110,7 +119,8 @@ impl<W: Witness> PageSink<W> {
         inner.witness.note(&state, &empty)
     }
 
-    /// Makes the names durable. Blocks.
+    /// Makes the names durable and says what became of the page. Nothing is received any more.
+    /// Blocks.
     ///
     /// # Errors
     ///
@@ -125,12 +135,8 @@ impl<W: Witness> PageSink<W> {
                 DownloadFault::Write { path, source }
             })?;
         }
-        Ok(PageEnd { taken: std::mem::take(&mut progress.taken) })
-    }
-
-    /// What is held.
-    pub(super) fn state(&self) -> ReadState {
-        lock(&self.0.progress).state.clone()
+        let Progress { taken, done, state, .. } = std::mem::take(&mut *progress);
+        Ok(PageEnd { taken, done, state })
     }
 }
 
@@ -156,6 +162,13 @@ impl<W: Witness> Inner<W> {
         Ok(file)
     }
 
+    /// Notes that `file` was written to: it may have been synced or closed between being handed out
+    /// and the write.
+    fn wrote(&self, part: PartIndex, file: Arc<dyn File>) {
+        let mut open = lock(&self.open);
+        open.entry(part).or_insert(Slot { file, dirty: true }).dirty = true;
+    }
+
     fn sync_part(&self, part: PartIndex) -> Result<(), FileError> {
         // Cleared before, so that what is written meanwhile counts for the next time.
         let file = {
@@ -174,6 +187,7 @@ impl<W: Witness> Inner<W> {
     fn place(&self, part: PartIndex) -> Result<(), DownloadFault> {
         let placed = self.rename(part);
         lock(&self.open).remove(&part);
+        lock(&self.progress).done.insert(part);
         let Place { target, staging } = &self.places[part.0 as usize];
         match placed {
             Ok(()) => {
@@ -242,7 +256,11 @@ fn make_room(open: &mut BTreeMap<PartIndex, Slot>) -> Result<(), FileError> {
 impl<W: Witness> Sink for PageSink<W> {
     fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
         let inner = &self.0;
-        let written = inner.file(part, true).and_then(|file| file.write_all_at(bytes, offset));
+        let written = inner.file(part, true).and_then(|file| {
+            file.write_all_at(bytes, offset)?;
+            inner.wrote(part, file);
+            Ok(())
+        });
         written.map_err(|source| inner.fail(inner.write_fault(part, source)))?;
         inner.tally.count();
         Ok(())

@@ -1,6 +1,7 @@
 //! Endpoints: sockets, transport settings, dialling and accepting.
 
 use crate::session::{Session, SessionError};
+use crate::socket::JoiningSocket;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use skyspray_wire::limits::{DATA_STREAMS_MAX, REQUEST_STREAMS_MAX};
@@ -106,7 +107,7 @@ impl UdpSocket {
             if granted < SOCKET_BUFFER_BYTES {
                 tracing::debug!(granted, wanted = SOCKET_BUFFER_BYTES, "small socket buffers");
             }
-            quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket.into())
+            Ok(JoiningSocket::new(socket.into())?)
         };
         bound().map(Self).map_err(|source| EndpointError::Bind { address, source })
     }

@@ -14,4 +14,5 @@ pub mod request;
 pub mod seam;
 pub mod send;
 pub mod session;
+mod socket;
 pub mod tls_clock;
