@@ -117,9 +117,9 @@ impl Explain for EnrollError {
                 Some("copy the whole line that skyspray-relay agent add printed".into())
             }
             // What is not trusted here is not the relay this edge knows, but the one of the token.
-            Self::Connect(ConnectError::RelayNotTrusted { .. }) => {
-                Some("check that the token was made on this very relay, and this host's clock".into())
-            }
+            Self::Connect(ConnectError::RelayNotTrusted { .. }) => Some(
+                "check that the token was made on this very relay, and this host's clock".into(),
+            ),
             Self::Config(error) => error.advice(),
             Self::Store(error) => error.advice(),
             Self::Connect(error) => error.advice(),
@@ -278,7 +278,8 @@ impl Enrolling<'_> {
 
     async fn ask(&self, ask: Ask) -> Result<Grant, EnrollError> {
         let token = self.token;
-        let line = dial(&self.host.sockets, &token.address, &token.trust_domain, &self.tls()?).await?;
+        let line =
+            dial(&self.host.sockets, &token.address, &token.trust_domain, &self.tls()?).await?;
         let rng = ring::rand::SystemRandom::new();
         let asked = async {
             let (keys, binding) = (self.pending.keys(), binding(&line.session)?);

@@ -36,11 +36,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 /// How the feed of a job works within the memory the edge may use.
-fn feed_settings(
-    ctx: &Context,
-    compress: Option<Compress>,
-    chunk_size: ChunkSize,
-) -> FeedSettings {
+fn feed_settings(ctx: &Context, compress: Option<Compress>, chunk_size: ChunkSize) -> FeedSettings {
     let chunk = u64::from(chunk_size.bytes());
     // Half of the memory holds chunks; the rest is for compressed copies and the connection.
     let chunks = (ctx.config.limits.memory.0 / 2 / chunk).clamp(8, 1024);

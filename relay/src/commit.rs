@@ -74,15 +74,16 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
     let plane = Arc::clone(&relay.plane(plane_name)?.plane);
     let placed = place_parts(relay, &plane, &commitment, name).await;
     let outcome = match placed {
-        Ok(()) => commit(relay, &commitment).await.map_err(|error| crate::service::refusal_of(&error)),
+        Ok(()) => {
+            commit(relay, &commitment).await.map_err(|error| crate::service::refusal_of(&error))
+        }
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = &outcome
         && is_final(refusal)
     {
         let actor = Actor::Relay;
-        let aborted =
-            relay.catalogue.abort(commitment.job, None, &actor, relay.now_ms()).await;
+        let aborted = relay.catalogue.abort(commitment.job, None, &actor, relay.now_ms()).await;
         if let Err(error) = aborted {
             tracing::error!(job = %commitment.job, error = &error as &dyn std::error::Error, "abort");
         }

@@ -3,7 +3,7 @@
 //! A claim keeps jobs from the places of such files for a minute and no longer, so whatever takes
 //! longer than that comes before the claim.
 
-use crate::catalogue::{Catalogue, CatalogueError, Discard, DiscardReason};
+use crate::catalogue::{CLAIM_MS, Catalogue, CatalogueError, Discard, DiscardReason};
 use crate::plane::{Plane, PlaneError, Stat};
 use crate::state::{blocking, unix_ms};
 use skyspray_link::seam::Clock;
@@ -160,9 +160,6 @@ fn path(discard: &Discard) -> Result<RelPath, PlaneError> {
 
 /// Discards handled at once: few enough to be deleted well within a claim of a minute.
 const PAGE: u32 = 64;
-
-/// How long a claim on a discard holds, in milliseconds.
-const CLAIM_MS: i64 = 60_000;
 
 /// Longest file read back under a claim, in bytes; 64 of them take seconds.
 const READ_BACK_BYTES_MAX: u64 = 16 << 20;

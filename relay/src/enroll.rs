@@ -76,16 +76,12 @@ async fn exchange(relay: &Relay, session: &Session) -> Result<(), SessionError> 
         }
     };
     let encoded = response.encode().map_err(|_| SessionError::StreamEnded)?;
-    stream.send(&encoded.to_vec()).await?;
+    stream.send(&encoded.as_slice()).await?;
     stream.finish();
     Ok(())
 }
 
-async fn answer(
-    relay: &Relay,
-    bytes: &[u8],
-    binding: &ChannelBinding,
-) -> Result<Grant, Refusal> {
+async fn answer(relay: &Relay, bytes: &[u8], binding: &ChannelBinding) -> Result<Grant, Refusal> {
     let malformed = |_| Refusal::new(RefusalCode::Malformed, "enrollment request");
     match EnrollRequest::decode(bytes).map_err(malformed)? {
         EnrollRequest::Join(join) => enroll(relay, &join, binding).await,

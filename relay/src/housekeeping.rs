@@ -1,13 +1,13 @@
 //! What a relay does beside its sessions: finishes commits a crash cut off, deletes what nothing
 //! names any more, keeps leases and its own certificate alive.
 
-use crate::catalogue::{
-    Actor, Catalogue, CatalogueError, Discard, DiscardReason, JobError, JobRecord,
-};
+use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord};
 use crate::commit::{self, Commitment};
+use crate::discard::delete_discards;
 use crate::plane::{PartTarget, Plane, PlaneError, part_path};
 use crate::service::{part_paths, plane_path};
-use crate::state::{Relay, blocking};
+use crate::state::{Relay, blocking, unix_ms};
+use skyspray_link::seam::Clock;
 use skyspray_wire::ids::{JobId, PartIndex};
 use skyspray_wire::message::WriteTarget;
 use skyspray_wire::name::PlaneName;
@@ -67,9 +67,10 @@ pub struct CollectReport {
 pub async fn collect(
     catalogue: &Catalogue,
     planes: &Planes,
-    now_ms: i64,
+    clock: &dyn Clock,
     dry_run: bool,
 ) -> Result<CollectReport, CollectError> {
+    let now_ms = unix_ms(clock.now());
     let mut report = CollectReport::default();
     let abandoned = catalogue.open_jobs_older_than(now_ms - ABANDONED_MS, PAGE).await?;
     report.jobs_abandoned = abandoned.len() as u64;
@@ -87,7 +88,7 @@ pub async fn collect(
         report.discards += if dry_run {
             catalogue.discards(name, PAGE).await?.len() as u64
         } else {
-            delete_discards(catalogue, name, plane, now_ms).await?
+            delete_discards(catalogue, (name, plane), clock).await?.files
         };
     }
     Ok(report)
@@ -169,8 +170,10 @@ async fn collect_orphans(
         let plane = Arc::clone(plane);
         blocking(move || {
             let mut jobs = BTreeSet::new();
-            let walked = plane.collect(&|_| false, &mut |orphan| drop(jobs.insert(orphan.job)), true);
-            walked.map(|_| jobs)
+            let mut note = |orphan: &crate::plane::Orphan| {
+                jobs.insert(orphan.job);
+            };
+            plane.collect(&|_| false, &mut note, true).map(|_| jobs)
         })
     };
     let failed = |source| CollectError::Plane { plane: name.clone(), source };
@@ -201,45 +204,6 @@ async fn collect_orphans(
     report.orphans += orphans;
     report.orphan_bytes += bytes;
     Ok(())
-}
-
-/// Deletes files that were replaced, removed or never committed. Returns how many.
-async fn delete_discards(
-    catalogue: &Catalogue,
-    name: &PlaneName,
-    plane: &Arc<Plane>,
-    now_ms: i64,
-) -> Result<u64, CollectError> {
-    let mut deleted = 0;
-    loop {
-        let claimed = catalogue.claim_discards(name, now_ms, PAGE, now_ms).await?;
-        if claimed.is_empty() {
-            return Ok(deleted);
-        }
-        deleted += claimed.len() as u64;
-        let deleting = Arc::clone(plane);
-        let done = blocking(move || {
-            let outcome = claimed.iter().try_for_each(|discard| delete(&deleting, discard));
-            outcome.map(|()| claimed)
-        });
-        let done =
-            done.await.map_err(|source| CollectError::Plane { plane: name.clone(), source })?;
-        catalogue.discarded(&done).await?;
-    }
-}
-
-/// Deletes one file that is garbage. Blocks.
-fn delete(plane: &Plane, discard: &Discard) -> Result<(), PlaneError> {
-    let Some(path) = plane_path(&discard.path) else { return Ok(()) };
-    if discard.reason == DiscardReason::Aborted {
-        // The file may have been there before the job: only what the job wrote is deleted.
-        match plane.open(&path).and_then(|file| file.measure()) {
-            Ok(found) if (found.length, found.digest) == (discard.length, discard.digest) => {}
-            Ok(_) | Err(PlaneError::Missing { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-    plane.remove(&[path]).into_iter().try_for_each(|removed| removed.map(drop))
 }
 
 /// Removes what ended jobs left staged, after a job has ended. Failures are for the next time.
@@ -273,7 +237,7 @@ pub(crate) async fn finish_sealed(relay: &Relay) -> Result<(), CatalogueError> {
 
 /// Everything that is done now and then while the relay serves.
 pub(crate) async fn sweep(relay: &Relay) {
-    let report = collect(&relay.catalogue, &relay.plane_map(), relay.now_ms(), false).await;
+    let report = collect(&relay.catalogue, &relay.plane_map(), &*relay.clock, false).await;
     match report {
         Ok(report) if report == CollectReport::default() => {}
         Ok(report) => tracing::info!(?report, "collected"),

@@ -154,11 +154,8 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     let accepting = tokio::spawn(accept(Arc::clone(&relay), data.clone()));
     let enrolling_task = tokio::spawn(enroll::listen(Arc::clone(&relay), enrolling.clone()));
     let chores = tokio::spawn(chores(Arc::clone(&relay)));
-    let leaf = tokio::spawn(keep_leaf(
-        dir.clone(),
-        Arc::clone(&relay),
-        (data.clone(), enrolling.clone()),
-    ));
+    let leaf =
+        tokio::spawn(keep_leaf(dir.clone(), Arc::clone(&relay), (data.clone(), enrolling.clone())));
     announce(&dir, running)?;
     stop_requested().await;
     tracing::info!(sessions = relay.sessions.count(), "stopping");
@@ -214,8 +211,7 @@ async fn open(
     let chunk = chunk as usize;
     let bodies = BufferPool::new(inbound.max(4), chunk);
     let port = running.data.port();
-    let address =
-        settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
+    let address = settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
     Ok(Relay {
         catalogue,
         planes,

@@ -215,11 +215,7 @@ impl Sink for PlaneSink {
             .record_progress(&progress, now_ms)
             .await
             .map_err(|error| crate::state::internal(&error))?;
-        if stale.is_empty() {
-            Ok(())
-        } else {
-            Err(Refusal::new(RefusalCode::EpochStale, ""))
-        }
+        if stale.is_empty() { Ok(()) } else { Err(Refusal::new(RefusalCode::EpochStale, "")) }
     }
 }
 

@@ -8,7 +8,9 @@ use crate::cli::DesprayArgs;
 use crate::context::Context;
 use crate::durable::remove_if_there;
 use crate::exit::{Exit, Explain as _};
-use crate::journal::{Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome};
+use crate::journal::{
+    Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
+};
 use crate::landing::{LandingPath, Want};
 use crate::size::About;
 use serde::Serialize;
@@ -243,7 +245,8 @@ impl Despray<'_> {
     fn placed_before(&self) -> Result<Option<Size>, DownloadFault> {
         let tree = &self.target.tree;
         let state = self.progress.state();
-        let gone = |found: Result<_, FileError>| matches!(found, Err(e) if e.cause == Cause::Missing);
+        let gone =
+            |found: Result<_, FileError>| matches!(found, Err(e) if e.cause == Cause::Missing);
         if !state.placing || !gone(tree.metadata(&self.staging).map(|_| ())) {
             return Ok(None);
         }

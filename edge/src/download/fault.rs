@@ -86,7 +86,7 @@ pub enum DownloadFault {
 
 impl DownloadFault {
     /// Whether the job can go on in another session.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Session(error) => error.close_code() != Some(CloseCode::Revoked),
             Self::Refused(refusal) => refusal.code.remedy() == Remedy::Retry,
@@ -198,8 +198,8 @@ impl Explain for DownloadFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyspray_link::seam::files::{Fault, MemoryTree, RelPath, Tree as _};
     use skyspray_link::seam::files::Caching;
+    use skyspray_link::seam::files::{Fault, MemoryTree, RelPath, Tree as _};
 
     fn refused(code: RefusalCode) -> DownloadFault {
         Refusal::new(code, "").into()

@@ -128,9 +128,6 @@ mod tests {
         all.took(&[entry("a"), entry("b")], 2).unwrap();
 
         let again = all.took(&[entry("a"), entry("b")], 2).unwrap_err();
-        assert_eq!(
-            again.to_string(),
-            "the relay's answer about a list is not one to this request"
-        );
+        assert_eq!(again.to_string(), "the relay's answer about a list is not one to this request");
     }
 }

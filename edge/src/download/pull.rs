@@ -16,7 +16,9 @@ use crate::cli::PullArgs;
 use crate::context::Context;
 use crate::durable::remove_if_there;
 use crate::exit::{Exit, Explain as _};
-use crate::journal::{Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome};
+use crate::journal::{
+    Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
+};
 use crate::landing::{LandingPath, Want};
 use crate::size::About;
 use local::{Destination, PullFile, Standing, write_fault};
@@ -237,7 +239,8 @@ impl Pull<'_> {
 
     /// Ends the job in the journal, unless a later run can go on with it.
     fn end(&self, fault: Option<&DownloadFault>) -> Result<(), DownloadFault> {
-        let nothing_there = |fault: &DownloadFault| matches!(fault, DownloadFault::NothingThere { .. });
+        let nothing_there =
+            |fault: &DownloadFault| matches!(fault, DownloadFault::NothingThere { .. });
         if fault.is_some_and(|fault| !fault.ends_job() && !nothing_there(fault)) {
             return Ok(());
         }

@@ -67,10 +67,7 @@ impl Progress {
     }
 
     /// Changes the state and makes it durable. Blocks.
-    pub(super) fn keep(
-        &self,
-        change: impl FnOnce(&mut DesprayState),
-    ) -> Result<(), DownloadFault> {
+    pub(super) fn keep(&self, change: impl FnOnce(&mut DesprayState)) -> Result<(), DownloadFault> {
         let mut log = lock(&self.log);
         let bytes = {
             let mut state = lock(&self.state);

@@ -68,9 +68,10 @@ impl ReadState {
     /// not named comes again and is dropped.
     pub(super) fn runs(&self) -> Vec<PartRuns> {
         let whole = self.whole.iter().map(|(&part, &chunks)| (part, (0, chunks)));
-        let begun = self.begun.iter().flat_map(|(&part, tree)| {
-            tree.runs().map(move |run| (part, (run.start, run.end)))
-        });
+        let begun = self
+            .begun
+            .iter()
+            .flat_map(|(&part, tree)| tree.runs().map(move |run| (part, (run.start, run.end))));
         let mut runs: Vec<(PartIndex, (u64, u64))> = whole.chain(begun).collect();
         if runs.len() > PAGE_MAX {
             runs.sort_by_key(|&(_, (start, end))| std::cmp::Reverse(end - start));

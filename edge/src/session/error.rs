@@ -124,7 +124,13 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt, here or at another address, may succeed.
     pub fn is_passing(&self) -> bool {
-        self.exit() == Exit::Temporary && !matches!(self, Self::GaveUp { .. } | Self::NoProgress { .. })
+        self.exit() == Exit::Temporary
+            && !matches!(self, Self::GaveUp { .. } | Self::NoProgress { .. })
+    }
+
+    /// Whether nothing at all was heard of a relay.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Resolve { .. } | Self::NoHost { .. })
     }
 }
 

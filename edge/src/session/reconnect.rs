@@ -19,13 +19,15 @@ pub struct Reconnect<'a> {
     since: Instant,
     /// Whether a session since then brought nothing.
     in_vain: bool,
+    /// Whether there was a session at all.
+    any: bool,
 }
 
 impl<'a> Reconnect<'a> {
     /// For a job that gives up after `patience`, usually [`PATIENCE`].
     pub fn new(connector: &'a Connector, patience: Duration) -> Self {
         let (backoff, since) = (Backoff::default(), Instant::now());
-        Self { connector, patience, backoff, since, in_vain: false }
+        Self { connector, patience, backoff, since, in_vain: false, any: false }
     }
 
     /// The next session. The first, and the one after progress, are dialled at once.
@@ -44,12 +46,13 @@ impl<'a> Reconnect<'a> {
         loop {
             let error = match self.connector.connect().await {
                 Ok(session) => {
-                    self.in_vain = true;
+                    (self.in_vain, self.any) = (true, true);
                     return Ok(session);
                 }
                 Err(error) => error,
             };
-            if !error.is_passing() {
+            // A relay that never answered is rather out of reach than away for a moment.
+            if !error.is_passing() || (!self.any && error.is_silence()) {
                 return Err(error);
             }
             if self.since.elapsed() >= self.patience {

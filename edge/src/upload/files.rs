@@ -130,8 +130,7 @@ impl Opener {
 
     /// Walks on until a page is full or everything was found.
     async fn find_page(&mut self) -> Result<(), UploadFault> {
-        let (mut walk, mut walks) =
-            (self.walk.take(), std::mem::take(&mut self.walks));
+        let (mut walk, mut walks) = (self.walk.take(), std::mem::take(&mut self.walks));
         let first = self.next_part;
         let found = super::blocking(move || {
             let (mut page, mut notes, mut bytes) = (Vec::new(), Vec::new(), 0);

@@ -111,13 +111,7 @@ pub(super) struct Sealer {
 
 impl Sealer {
     fn new(waiting: mpsc::Receiver<PartSeal>) -> Self {
-        Self {
-            waiting,
-            page: Vec::new(),
-            job: None,
-            refused: Vec::new(),
-            names: Names::default(),
-        }
+        Self { waiting, page: Vec::new(), job: None, refused: Vec::new(), names: Names::default() }
     }
 
     /// Names the job the seals are for.

@@ -161,10 +161,7 @@ fn report(ctx: &Context, done: &Done) {
 
 /// What is pushed, and the path below the target each thing goes to: its own name, but for a
 /// directory written with a `/` at the end, whose content goes straight to the target.
-fn resolve(
-    ctx: &Context,
-    args: &PushArgs,
-) -> Result<Vec<(LandingPath, PlanePath)>, CommandError> {
+fn resolve(ctx: &Context, args: &PushArgs) -> Result<Vec<(LandingPath, PlanePath)>, CommandError> {
     let mut roots = Vec::with_capacity(args.paths.len());
     for path in &args.paths {
         let at = ctx.zones.resolve(path, &ctx.cwd, Want::Read)?;
@@ -180,10 +177,8 @@ async fn begin(
     args: &PushArgs,
     roots: &[(LandingPath, PlanePath)],
 ) -> Result<(JobLog, OpenWrite), CommandError> {
-    let sources: Vec<JournalSource> = roots
-        .iter()
-        .map(|(at, _)| JournalSource::new(at.zone.clone(), &at.path, None))
-        .collect();
+    let sources: Vec<JournalSource> =
+        roots.iter().map(|(at, _)| JournalSource::new(at.zone.clone(), &at.path, None)).collect();
     let overwrite = args.overwrite.to_string();
     let places: Vec<String> = roots.iter().map(|(_, below)| below.to_string()).collect();
     let options = std::iter::once(("overwrite", &*overwrite))

@@ -7,7 +7,9 @@ use super::{blocking, feed_settings, give_up, settle, show_progress};
 use crate::cli::{JoinArg, SprayArgs};
 use crate::context::{CommandError, Context};
 use crate::format;
-use crate::journal::{Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome};
+use crate::journal::{
+    Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
+};
 use crate::session::{PATIENCE, Reconnect, RelaySession};
 use crate::source::{Source, SourceError};
 use serde::Serialize;
@@ -159,19 +161,17 @@ async fn take_up(
     };
     let same = sources.len() == log.header().sources.len()
         && sources.iter().zip(&log.header().sources).all(|(source, noted)| {
-            noted.fingerprint.is_some_and(|earlier| {
-                source.fingerprint().changed_since(&earlier).is_none()
-            })
+            noted
+                .fingerprint
+                .is_some_and(|earlier| source.fingerprint().changed_since(&earlier).is_none())
         });
     if same {
         let job = log.job().to_string();
         ctx.reporter.note("resumed", &Resumed { job: &job }, format!("going on with job {job}"));
         return Ok(log);
     }
-    ctx.reporter.warn(
-        "source-changed",
-        "a source changed since the interrupted run; this run starts over",
-    );
+    ctx.reporter
+        .warn("source-changed", "a source changed since the interrupted run; this run starts over");
     super::abort(ctx, log.job()).await;
     let ended = Ended {
         outcome: Outcome::Failed,

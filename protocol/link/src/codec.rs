@@ -126,8 +126,7 @@ impl Decompressor {
     ///
     /// The body is not one zstd frame of that length: the peer's fault.
     pub fn decompress(&mut self, body: &[u8], out: &mut [u8]) -> Result<(), CodecError> {
-        let found =
-            self.0.decompress_to_buffer(body, &mut *out).map_err(CodecError::Decompress)?;
+        let found = self.0.decompress_to_buffer(body, &mut *out).map_err(CodecError::Decompress)?;
         if found == out.len() {
             Ok(())
         } else {

@@ -96,7 +96,8 @@ impl UdpSocket {
     /// The address is taken or not allowed.
     pub fn bind(address: SocketAddr) -> Result<Self, EndpointError> {
         let bound = || -> io::Result<Arc<dyn quinn::AsyncUdpSocket>> {
-            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            let socket =
+                Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
             if address.is_ipv6() {
                 socket.set_only_v6(false)?;
             }

@@ -203,10 +203,11 @@ impl<S: Sink> ReceiveJob<S> {
             lock(&self.state).machine.handle_sync_failed();
             return Err(refusal);
         }
-        // The machine queues acknowledgements here; they leave after the record is durable.
         let changed = lock(&self.state).machine.handle_durable();
         self.sink.record(changed.map_err(|error| error.refusal())?).await?;
-        self.route_effects(&mut lock(&self.state));
+        let mut state = lock(&self.state);
+        state.machine.handle_recorded().map_err(|error| error.refusal())?;
+        self.route_effects(&mut state);
         Ok(())
     }
 
@@ -317,7 +318,8 @@ async fn read_chunks<S: Sink>(
         match admission {
             Err(error) => return refuse(&replies, header.job, error.refusal()).await,
             Ok(Admission::Write(chunk)) => {
-                let arrival = Arriving { job: Arc::clone(&job), part: header.part, chunk };
+                let (part, reading) = (header.part, Some(Arc::clone(&job)));
+                let mut arriving = Arriving { job: reading, part, chunk };
                 let body = read_body(&mut recv, &pool, &header).await?;
                 let permit = Arc::clone(&depth).acquire_owned().await;
                 let permit = permit.expect("the semaphore is never closed");
@@ -325,8 +327,8 @@ async fn read_chunks<S: Sink>(
                     // Only a retired job has no permit left.
                     continue;
                 };
-                let (job, pool) = (arrival.arrived(), Arc::clone(&pool));
-                let replies = replies.clone();
+                arriving.job = None;
+                let (pool, replies) = (Arc::clone(&pool), replies.clone());
                 tokio::task::spawn_blocking(move || {
                     job.store(&pool, &header, chunk, body);
                     drop(write);
@@ -369,23 +371,16 @@ async fn refuse(replies: &Replies, job: JobId, refusal: Refusal) -> Result<(), S
 
 /// A chunk whose body is being read; forgotten again when the stream breaks off.
 struct Arriving<S: Sink> {
-    job: Arc<ReceiveJob<S>>,
+    /// `None` once the body is here.
+    job: Option<Arc<ReceiveJob<S>>>,
     part: PartIndex,
     chunk: ChunkIndex,
 }
 
-impl<S: Sink> Arriving<S> {
-    /// The body is here.
-    fn arrived(self) -> Arc<ReceiveJob<S>> {
-        let job = Arc::clone(&self.job);
-        std::mem::forget(self);
-        job
-    }
-}
-
 impl<S: Sink> Drop for Arriving<S> {
     fn drop(&mut self) {
-        let mut state = lock(&self.job.state);
+        let Some(job) = &self.job else { return };
+        let mut state = lock(&job.state);
         state.machine.handle_dropped(self.part, self.chunk);
         state.routes.remove(&(self.part, self.chunk));
     }

@@ -3,8 +3,8 @@
 use crate::request::Exchange;
 use quinn::{RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
-use skyspray_wire::message::{STREAM_CHUNKS_TO_EDGE, STREAM_CHUNKS_TO_RELAY, STREAM_REQUEST};
 use skyspray_wire::ids::JobId;
+use skyspray_wire::message::{STREAM_CHUNKS_TO_EDGE, STREAM_CHUNKS_TO_RELAY, STREAM_REQUEST};
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -316,8 +316,8 @@ impl Incoming {
     /// The peer is silent, broke the stream off, or opened a kind of stream there is not.
     pub async fn identify(mut self) -> Result<Accepted, SessionError> {
         let deadline = SessionError::Silent { seconds: PREAMBLE_DEADLINE.as_secs() };
-        timeout(PREAMBLE_DEADLINE, self.read_kind()).await.map_err(|_| deadline)?.map(
-            |kind| match kind {
+        timeout(PREAMBLE_DEADLINE, self.read_kind()).await.map_err(|_| deadline)?.map(|kind| {
+            match kind {
                 Kind::Request => Accepted::Request(Exchange::new(self.send, self.recv)),
                 Kind::ToRelay => {
                     Accepted::ChunksToRelay(DataStream { send: self.send, recv: self.recv })
@@ -325,8 +325,8 @@ impl Incoming {
                 Kind::ToEdge(job) => {
                     Accepted::ChunksToEdge(job, DataStream { send: self.send, recv: self.recv })
                 }
-            },
-        )
+            }
+        })
     }
 
     async fn read_kind(&mut self) -> Result<Kind, SessionError> {

@@ -70,8 +70,7 @@ impl Batch {
             ..Head::of(transmit)
         } == head;
         let fits = Head::of(transmit).segment_bytes == head.segment_bytes
-            || (transmit.segment_size.is_none()
-                && transmit.contents.len() < head.segment_bytes);
+            || (transmit.segment_size.is_none() && transmit.contents.len() < head.segment_bytes);
         same && fits
             && bytes <= JOINED_BYTES_MAX
             && bytes.div_ceil(head.segment_bytes) <= JOINED_SEGMENTS_MAX
@@ -231,9 +230,8 @@ impl fmt::Debug for Writable {
 impl UdpPoller for Writable {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = Arc::clone(&self.socket);
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
+        let waiting =
+            self.waiting.get_or_insert_with(|| Box::pin(async move { socket.io.writable().await }));
         let outcome = ready!(waiting.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(outcome)

@@ -48,8 +48,8 @@ pub const NAME_BYTES_MAX: usize = 900;
 /// Attributes of a logical file (`kind`, `format`, `csvSeparate`, …).
 pub const ATTRIBUTES_MAX: usize = 64;
 
-/// Bytes of one attribute's value.
-pub const ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of all attributes of a logical file together, so that they fit a frame with the rest.
+pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 
 /// Bytes of the detail text of a refusal.
 pub const DETAIL_BYTES_MAX: usize = 1024;

@@ -14,7 +14,8 @@ use thiserror::Error;
 ///
 /// Sans-IO: it owns no socket, file, clock or task and never sees the body of a chunk. Each chunk
 /// goes through `handle_header` → body read, verified and written by the driver →
-/// [`Receiver::handle_stored`] → made durable → [`Receiver::handle_durable`], which acknowledges it.
+/// [`Receiver::handle_stored`] → made durable → [`Receiver::handle_durable`] → recorded →
+/// [`Receiver::handle_recorded`], which acknowledges it.
 #[derive(Debug)]
 pub struct Receiver {
     job: JobId,
@@ -31,8 +32,10 @@ pub struct Receiver {
 
 #[derive(Debug)]
 struct PartState {
-    /// What is durable.
+    /// What is durable and recorded.
     tree: PartTree,
+    /// What will be, once it is recorded.
+    next: Option<PartTree>,
     arriving: BTreeMap<ChunkIndex, Arrival>,
     seal: Option<Seal>,
 }
@@ -248,7 +251,8 @@ impl Receiver {
 
     /// Takes up a part where an earlier session left it.
     pub fn handle_resumed(&mut self, part: PartIndex, tree: PartTree) {
-        self.open.insert(part, PartState { tree, arriving: BTreeMap::new(), seal: None });
+        self.open
+            .insert(part, PartState { tree, next: None, arriving: BTreeMap::new(), seal: None });
         self.parts = self.parts.max(part.0 + 1);
     }
 
@@ -336,53 +340,63 @@ impl Receiver {
     }
 
     /// Everything named by the last [`Receiver::begin_sync`] is on stable storage. Returns the
-    /// trees that changed; the driver records them before it lets acknowledgements out.
+    /// trees as they are with it; the driver records them and says [`Receiver::handle_recorded`].
     ///
     /// # Errors
     ///
-    /// A chunk that does not fit, or a part whose digest is not the one stated. Nothing of this call
-    /// is acknowledged then, and the machine is spent: the next one starts from what is recorded.
+    /// A chunk that does not fit. The machine is spent: the next one starts from what is recorded.
     pub fn handle_durable(&mut self) -> Result<Vec<(PartIndex, PartTree)>, ReceiveError> {
-        let effects_before = self.effects.len();
-        let changed = self.take_synced();
-        if changed.is_err() {
-            self.effects.truncate(effects_before);
-        }
-        changed
-    }
-
-    fn take_synced(&mut self) -> Result<Vec<(PartIndex, PartTree)>, ReceiveError> {
         let mut changed = Vec::new();
         for (&part, state) in &mut self.open {
-            let synced: Vec<(ChunkIndex, ChunkValue)> = state
-                .arriving
-                .iter()
-                .filter_map(|(&chunk, arrival)| match arrival {
-                    Arrival::Syncing(value) => Some((chunk, *value)),
-                    Arrival::Reading(_) | Arrival::Stored(_) => None,
-                })
-                .collect();
-            for (chunk, value) in &synced {
-                state.arriving.remove(chunk);
-                state
-                    .tree
-                    .insert(*chunk, value)
-                    .map_err(|source| ReceiveError::Misfit { part, source })?;
-                self.effects.push_back(Effect::Ack(Ack { part, chunk: *chunk }));
+            let mut next = None;
+            for (&chunk, arrival) in &state.arriving {
+                if let Arrival::Syncing(value) = arrival {
+                    next.get_or_insert_with(|| state.tree.clone())
+                        .insert(chunk, value)
+                        .map_err(|source| ReceiveError::Misfit { part, source })?;
+                }
             }
-            if !synced.is_empty() {
-                changed.push((part, state.tree.clone()));
-            }
-        }
-        for (part, _) in &changed {
-            self.complete_if_whole(*part)?;
+            changed.extend(next.clone().map(|tree| (part, tree)));
+            state.next = next;
         }
         Ok(changed)
+    }
+
+    /// What the last [`Receiver::handle_durable`] returned is recorded durably: from here on its
+    /// chunks count, and they are acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// A part whose digest is not the one stated. Nothing of this call is acknowledged then, and
+    /// the machine is spent.
+    pub fn handle_recorded(&mut self) -> Result<(), ReceiveError> {
+        let effects_before = self.effects.len();
+        let mut changed = Vec::new();
+        for (&part, state) in &mut self.open {
+            let Some(next) = state.next.take() else { continue };
+            state.tree = next;
+            let effects = &mut self.effects;
+            state.arriving.retain(|&chunk, arrival| {
+                let synced = matches!(arrival, Arrival::Syncing(_));
+                if synced {
+                    effects.push_back(Effect::Ack(Ack { part, chunk }));
+                }
+                !synced
+            });
+            changed.push(part);
+        }
+        let outcome =
+            changed.into_iter().try_for_each(|part| self.complete_if_whole(part).map(|_whole| ()));
+        if outcome.is_err() {
+            self.effects.truncate(effects_before);
+        }
+        outcome
     }
 
     /// Everything named by the last [`Receiver::begin_sync`] is lost and must be sent again.
     pub fn handle_sync_failed(&mut self) {
         for state in self.open.values_mut() {
+            state.next = None;
             state.arriving.retain(|_, arrival| !matches!(arrival, Arrival::Syncing(_)));
         }
     }
@@ -497,6 +511,7 @@ impl Receiver {
         let tree = || PartTree::new(self.chunk_size);
         self.open.entry(part).or_insert_with(|| PartState {
             tree: tree(),
+            next: None,
             arriving: BTreeMap::new(),
             seal: None,
         })

@@ -44,8 +44,8 @@ pub(super) async fn run(
         }
     }
     let catalogue = context.catalogue().await?;
-    let now_ms = context.host.now_ms();
-    let report: CollectReport = collect(&catalogue, &planes, now_ms, args.dry_run).await?;
+    let clock = &*context.host.clock;
+    let report: CollectReport = collect(&catalogue, &planes, clock, args.dry_run).await?;
     output.fields(&CollectRow {
         dry_run: args.dry_run,
         jobs_abandoned: report.jobs_abandoned,

@@ -11,7 +11,7 @@ use skyspray_wire::digest::Digest;
 use skyspray_wire::name::PlaneName;
 
 /// How long a claim holds, in milliseconds; whoever claims deletes and confirms well within it.
-pub(super) const CLAIM_MS: i64 = 60_000;
+pub(crate) const CLAIM_MS: i64 = 60_000;
 
 /// Why a stored file is garbage.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

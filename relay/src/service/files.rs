@@ -47,8 +47,7 @@ pub(super) async fn open(
     }
     let key = (open.job, open.epoch);
     let standings = relay.catalogue.add_files(key, open.first, &files, relay.now_ms()).await?;
-    let mut answer =
-        FilesOpened { committed: Vec::new(), refused: Vec::new(), held: Vec::new() };
+    let mut answer = FilesOpened { committed: Vec::new(), refused: Vec::new(), held: Vec::new() };
     for (index, (file, standing)) in files.iter().zip(standings).enumerate() {
         let part = PartIndex(open.first.0 + index as u32);
         let standing = if let FileStanding::Refused(refusal) = standing {
@@ -158,11 +157,7 @@ pub(super) async fn commit(
 
 type Placed = (Vec<PartSeal>, Vec<(PartIndex, Refusal)>);
 
-async fn place(
-    job: &Job,
-    seals: Vec<PartSeal>,
-    replace: Replace,
-) -> Result<Placed, Refusal> {
+async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Placed, Refusal> {
     let sink = Arc::clone(job.sink());
     let placed = blocking(move || {
         let mut finishes = Vec::with_capacity(seals.len());

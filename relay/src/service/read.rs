@@ -35,6 +35,7 @@ const ROWS: u32 = 512;
 /// What is read, part by part.
 #[derive(Debug)]
 struct ReadPlan {
+    plane: Arc<Plane>,
     readable: Readable,
     parts: Vec<(RelPath, PartInfo)>,
 }
@@ -80,7 +81,7 @@ pub(super) async fn open(
     let (streams, mut arriving) = mpsc::channel(16);
     // Chunks may be asked for as soon as the answer arrives.
     greeted.add_read(open.job, streams);
-    let sent = send(greeted, exchange, &open, plan, plane, &mut arriving).await;
+    let sent = send(greeted, exchange, &open, plan, &mut arriving).await;
     greeted.remove_read(open.job);
     sent
 }
@@ -90,7 +91,6 @@ async fn send(
     exchange: &mut Exchange,
     open: &OpenRead,
     plan: ReadPlan,
-    plane: Arc<Plane>,
     arriving: &mut mpsc::Receiver<skyspray_link::session::DataStream>,
 ) -> Result<(), ServiceError> {
     let chunk_size = plan.readable.chunk_size;
@@ -109,7 +109,7 @@ async fn send(
         buffers: greeted.relay.send_buffers.clone(),
         encoders: 1,
     };
-    let reader = Reader { plane, parts: plan.parts, held };
+    let reader = Reader { plane: plan.plane, parts: plan.parts, held };
     let feed = feed::start(&settings, move |producer| reader.produce(producer));
     let mut feed = feed.map_err(|_| Refusal::new(RefusalCode::Busy, "no thread to read with"))?;
     // Seals are not sent: the digests of the parts went before.
@@ -155,8 +155,7 @@ async fn plan_generation(
     let mut parts = Vec::with_capacity(record.parts as usize);
     let mut after = None;
     loop {
-        let rows =
-            relay.catalogue.parts((plane, name), record.generation, after, ROWS).await;
+        let rows = relay.catalogue.parts((plane, name), record.generation, after, ROWS).await;
         let rows = rows.map_err(|error| internal(&error))?;
         let Some(last) = rows.last() else { break };
         after = Some(last.part);
@@ -183,7 +182,7 @@ async fn plan_generation(
         bytes: record.bytes,
         attributes: record.attributes,
     };
-    Ok(ReadPlan { readable, parts })
+    Ok(ReadPlan { plane: Arc::clone(&relay.plane(plane)?.plane), readable, parts })
 }
 
 /// The current generation, unless a commit is about to replace its parts.
@@ -252,7 +251,7 @@ async fn plan_files(
         bytes,
         attributes: Vec::new(),
     };
-    Ok(ReadPlan { readable, parts })
+    Ok(ReadPlan { plane: Arc::clone(plane), readable, parts })
 }
 
 fn held_chunks(held: &[PartRuns]) -> BTreeMap<PartIndex, RangeSet> {
@@ -284,9 +283,8 @@ impl Reader {
                 let mut buffer = producer.buffer();
                 let length = size.length_of(chunk, info.length) as usize;
                 let offset = size.offset_of(chunk);
-                read_full(&file, &mut buffer.space()[..length], offset).map_err(
-                    |found| found.into_fault(part, offset, info.length),
-                )?;
+                read_full(&file, &mut buffer.space()[..length], offset)
+                    .map_err(|found| found.into_fault(part, offset, info.length))?;
                 buffer.set_len(length);
                 producer.chunk(part, chunk, buffer)?;
             }
@@ -307,9 +305,7 @@ impl Unread {
     fn into_fault(self, part: PartIndex, offset: u64, expected: u64) -> ReadFault {
         match self {
             Self::Plane(error) => error.into(),
-            Self::End { read } => {
-                ReadFault::Short { part, found: offset + read as u64, expected }
-            }
+            Self::End { read } => ReadFault::Short { part, found: offset + read as u64, expected },
         }
     }
 }

@@ -11,12 +11,14 @@ use crate::config::Category;
 use crate::plane::Layout;
 use crate::session::Greeted;
 use crate::sink::{Places, PlaneSink, decode_tree};
-use crate::state::{ServedPlane, blocking, internal};
+use crate::state::{Relay, ServedPlane, blocking, internal};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::request::Exchange;
 use skyspray_wire::ids::{Epoch, JobId};
-use skyspray_wire::limits::{IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX};
+use skyspray_wire::limits::{
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX,
+};
 use skyspray_wire::message::{
     Commit, Granted, Held, JobState, OpenWrite, PartRuns, Reply, SealParts, WriteTarget,
 };
@@ -128,9 +130,9 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
 }
 
 fn check_attributes(open: &OpenWrite) -> Result<(), Refusal> {
-    use skyspray_wire::limits::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX};
-    let long = |(key, value): &(String, String)| key.len().max(value.len()) > ATTRIBUTE_BYTES_MAX;
-    if open.attributes.len() > ATTRIBUTES_MAX || open.attributes.iter().any(long) {
+    let lengths = open.attributes.iter().map(|(key, value)| key.len() + value.len());
+    let too_many = open.attributes.len() > ATTRIBUTES_MAX;
+    if too_many || lengths.sum::<usize>() > ATTRIBUTES_BYTES_MAX {
         return Err(Refusal::new(RefusalCode::LimitExceeded, "attributes"));
     }
     Ok(())
@@ -180,19 +182,32 @@ async fn prepare(
         places,
     ));
     let mut machine = Receiver::new(new.job, opened.epoch, opened.chunk_size, opened.parts);
-    let mut held = Vec::new();
-    let mut after = None;
-    while opened.resumed {
-        let rows = relay.catalogue.job_parts(new.job, after, ROWS).await;
+    let held = if opened.resumed {
+        resume_parts(relay, new.job, &sink, &mut machine).await?
+    } else {
+        Vec::new()
+    };
+    Ok((Arc::new(ReceiveJob::new(machine, sink)), held))
+}
+
+/// Takes all parts up; returns the chunks that need not be sent.
+async fn resume_parts(
+    relay: &Relay,
+    job: JobId,
+    sink: &Arc<PlaneSink>,
+    machine: &mut Receiver,
+) -> Result<Vec<PartRuns>, ServiceError> {
+    let (mut held, mut after) = (Vec::new(), None);
+    loop {
+        let rows = relay.catalogue.job_parts(job, after, ROWS).await;
         let rows = rows.map_err(|error| internal(&error))?;
-        let Some(last) = rows.last() else { break };
+        let Some(last) = rows.last() else { return Ok(held) };
         after = Some(last.part);
         for row in &rows {
-            let runs = resume_part(&sink, &mut machine, row).await?;
+            let runs = resume_part(sink, machine, row).await?;
             held.extend(runs.map(|runs| PartRuns { part: row.part, runs }));
         }
     }
-    Ok((Arc::new(ReceiveJob::new(machine, sink)), held))
 }
 
 /// Takes one part up; returns the chunks that need not be sent.
@@ -274,10 +289,9 @@ pub(super) async fn seal(
             if machine.handle_seal(part)? {
                 Ok(())
             } else {
-                Err(machine.incomplete(part.part).unwrap_or(ReceiveError::UnknownPart {
-                    part: part.part,
-                    parts: 0,
-                }))
+                Err(machine
+                    .incomplete(part.part)
+                    .unwrap_or(ReceiveError::UnknownPart { part: part.part, parts: 0 }))
             }
         })
         .map_err(|error| error.refusal())?;
@@ -357,7 +371,5 @@ pub(super) async fn abort(
 
 /// A directory of a push and a file below it, as one path.
 pub(super) fn below(directory: &PlanePath, file: &PlanePath) -> Result<PlanePath, Refusal> {
-    directory
-        .join(file)
-        .map_err(|error| Refusal::new(RefusalCode::NameInvalid, error.to_string()))
+    directory.join(file).map_err(|error| Refusal::new(RefusalCode::NameInvalid, error.to_string()))
 }

@@ -4,10 +4,10 @@ use super::super::fault::DownloadFault;
 use super::super::page::{PageEnd, PageSink, Place};
 use super::super::reading::{Opened, in_flight_chunks, open};
 use super::super::state::ReadState;
+use super::Pull;
 use super::compare::is_same;
 use super::local::{PullFile, write_fault};
 use super::log::PageWitness;
-use super::Pull;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::seam::files::Replace;
 use skyspray_wire::ids::{JobId, PartIndex};
@@ -142,7 +142,12 @@ impl Pull<'_> {
         let replace = if self.args.overwrite { Replace::Existing } else { Replace::Never };
         let witness = PageWitness {
             log: Arc::clone(&self.log),
-            parts: page.files.iter().map(|f| f.path.to_string()).zip(opened.parts.clone()).collect(),
+            parts: page
+                .files
+                .iter()
+                .map(|f| f.path.to_string())
+                .zip(opened.parts.clone())
+                .collect(),
             bytes_before: self.counts.bytes,
             bytes_total: self.bytes_total,
         };

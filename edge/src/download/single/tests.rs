@@ -83,7 +83,9 @@ async fn parts_follow_each_other_and_what_is_recorded_survives_a_crash() {
     sink.write(PartIndex(0), 0, &[0; 1024]).unwrap();
     sink.sync(&[PartIndex(0), PartIndex(2)]).unwrap();
     let whole = [vec![0; 1024], vec![1; 476]].concat();
-    sink.record(vec![(PartIndex(0), tree(&whole)), (PartIndex(2), tree(&[2; 1024]))]).await.unwrap();
+    sink.record(vec![(PartIndex(0), tree(&whole)), (PartIndex(2), tree(&[2; 1024]))])
+        .await
+        .unwrap();
     assert_eq!(sink.tally().chunks(), 3);
     let state = sink.progress.state();
     drop(sink);

@@ -45,7 +45,8 @@ fn a_relay_this_edge_does_not_believe_is_final() {
 
 #[test]
 fn a_relay_that_breaks_the_handshake_off_may_be_tried_again() {
-    let error = dialled(handshake("aborted by peer: the server refused to accept a new connection"));
+    let error =
+        dialled(handshake("aborted by peer: the server refused to accept a new connection"));
 
     assert_eq!(told(&error), (Exit::Temporary, "relay-turned-away".into()));
 }

@@ -65,7 +65,7 @@ fn the_limits_table_is_that_of_the_code() {
         SEGMENTS_MAX,
         NAME_BYTES_MAX,
         ATTRIBUTES_MAX,
-        ATTRIBUTE_BYTES_MAX,
+        ATTRIBUTES_BYTES_MAX,
         DETAIL_BYTES_MAX,
         LOGICAL_SEGMENT_BYTES_MAX,
     );

@@ -47,6 +47,7 @@ fn store(receiver: &mut Receiver, chunk: u64, length: u32) {
 fn sync(receiver: &mut Receiver) {
     assert_eq!(receiver.begin_sync(), [PART]);
     receiver.handle_durable().unwrap();
+    receiver.handle_recorded().unwrap();
 }
 
 fn effects(receiver: &mut Receiver) -> Vec<Effect> {
@@ -63,7 +64,7 @@ fn assert_refused(error: &ReceiveError, code: RefusalCode, detail: &str) {
 }
 
 #[test]
-fn a_chunk_is_acknowledged_when_it_is_durable_and_not_before() {
+fn a_chunk_is_acknowledged_when_it_is_recorded_and_not_before() {
     let mut receiver = receiver();
     store(&mut receiver, 0, 1024);
     assert_eq!(receiver.handle_header(&header(0, 1024)), Ok(Admission::Arriving));
@@ -76,6 +77,11 @@ fn a_chunk_is_acknowledged_when_it_is_durable_and_not_before() {
     assert_eq!(changed.len(), 1);
     assert_eq!(changed[0].1.runs().next(), Some(0..1));
     assert_eq!(changed[0].1.bytes(), 1024);
+    assert_eq!(effects(&mut receiver), []);
+    assert_eq!(receiver.handle_header(&header(0, 1024)), Ok(Admission::Arriving));
+
+    receiver.handle_recorded().unwrap();
+
     assert_eq!(effects(&mut receiver), [ack(0)]);
     assert_eq!(receiver.handle_header(&header(0, 1024)), Ok(Admission::Durable(ChunkIndex(0))));
     assert_eq!(receiver.handle_header(&header(1, 1024)), Ok(Admission::Arriving));
@@ -272,7 +278,8 @@ fn a_wrong_digest_is_refused_at_the_seal_and_at_the_sync() {
     assert_eq!(at_sync.handle_seal(&wrong), Ok(false));
     store(&mut at_sync, 0, 100);
     assert_eq!(at_sync.begin_sync(), [PART]);
-    assert_eq!(at_sync.handle_durable(), Err(expected.clone()));
+    assert_eq!(at_sync.handle_durable().map(|changed| changed.len()), Ok(1));
+    assert_eq!(at_sync.handle_recorded(), Err(expected.clone()));
     assert_eq!(effects(&mut at_sync), []);
 
     let detail = format!("part 2 has digest {found}, {stated} was stated");

@@ -178,6 +178,9 @@ impl Receiving {
 
     /// The disk fails; false if nothing was on its way to it.
     pub(crate) fn sync_fails(&mut self) -> bool {
+        if self.unrecorded.is_some() {
+            return false;
+        }
         let lost = self.syncing.take();
         self.machine.handle_sync_failed();
         assert_eq!(self.machine.handle_durable(), Ok(Vec::new()), "nothing of it counts");
@@ -188,6 +191,7 @@ impl Receiving {
         for (part, tree) in self.unrecorded.take().into_iter().flatten() {
             disk.trees.insert(part, postcard::to_allocvec(&tree).unwrap());
         }
+        self.machine.handle_recorded().unwrap();
         self.release(disk)
     }
 
