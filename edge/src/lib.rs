@@ -2,6 +2,7 @@
 //! connections it opens itself.
 
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod context;
 pub mod download;

@@ -356,3 +356,6 @@ impl Connector {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,10 @@ use crate::exit::Exit;
 use crate::output::utc_text;
 use crate::size::About;
 use serde::Serialize;
-use skyspray_link::seam::files::Escaped;
 use skyspray_link::session::Session;
 use skyspray_wire::limits::PARTS_MAX;
 use skyspray_wire::message::{Attributes, Describe, Description, PartInfo, Reply, Request};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 
 #[derive(Debug, Serialize)]
@@ -116,8 +114,18 @@ pub(super) fn pairs(attributes: &Attributes) -> impl Iterator<Item = (&str, &str
     attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
+/// Peer text fit for a terminal. Backslashes stay as they are: lists of delimiters are full of them.
+fn shown(text: &str) -> String {
+    let escaped = |character: char| {
+        let harmless = !character.is_control();
+        let kept = harmless.then_some(character);
+        let escape = (!harmless).then(|| character.escape_default());
+        kept.into_iter().chain(escape.into_iter().flatten())
+    };
+    text.chars().flat_map(escaped).collect()
+}
+
 fn text(target: &LogicalTarget, description: &Description) -> String {
-    let shown = |text: &str| Escaped(OsStr::new(text)).to_string();
     let mut text = format!(
         "{target}, generation {}\n{} ({} bytes) in {} parts",
         description.generation,
@@ -156,14 +164,17 @@ mod tests {
             committed_ms: 1_714_979_289_000,
             wuid: "D20240506-070809-1".into(),
             agent: "edge-1".into(),
-            attributes: vec![("format".into(), "csv".into()), ("csvTerminate".into(), "\n".into())],
+            attributes: vec![
+                ("format".into(), "csv".into()),
+                ("csvTerminate".into(), "\\n,\u{1b}".into()),
+            ],
         };
 
         assert_eq!(
             text(&"lake:a::b".parse().unwrap(), &description),
             "lake:a::b, generation 7\n3.0 MiB (3145728 bytes) in 2 parts, 9 records\n\
              committed 2024-05-06T07:08:09Z by agent edge-1, D20240506-070809-1\n\
-             format = csv\ncsvTerminate = \\n"
+             format = csv\ncsvTerminate = \\n,\\u{1b}"
         );
     }
 }

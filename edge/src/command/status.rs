@@ -49,8 +49,10 @@ pub(super) async fn status(context: &Context, args: &StatusArgs) -> Result<Exit,
         let asked = relay.as_ref().filter(|_| index < ASKED_MAX);
         show(context, open, ask(asked, open.job).await);
     }
-    for line in recent(context, args)? {
+    for mut line in recent(context, args)? {
         found = true;
+        // The object that is printed has its own.
+        line.as_object_mut().map(|fields| fields.remove("schema"));
         context.reporter.result("ended-job", &line, ended_text(&line));
     }
     if let (Some(job), false) = (args.job, found) {
@@ -200,10 +202,7 @@ mod tests {
             "ended_ms": 1_714_979_289_000_i64, "detail": "refused"
         });
 
-        assert_eq!(
-            ended_text(&line),
-            "ab  failed 2024-05-06T07:08:09Z  spray lake:a::b: refused"
-        );
+        assert_eq!(ended_text(&line), "ab  failed 2024-05-06T07:08:09Z  spray lake:a::b: refused");
         assert_eq!(ended_text(&serde_json::json!({})), "-  - -  - -");
     }
 }

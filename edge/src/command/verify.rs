@@ -31,7 +31,8 @@ pub(super) enum VerifyError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error(transparent)]
+    // What was stored was split without an error, so these are other sources.
+    #[error("sources cannot be what is stored")]
     Record(#[from] RecordError),
     #[error("the relay describes no format that sources could be split by")]
     Format(#[from] AttributeError),
@@ -43,13 +44,7 @@ pub(super) enum VerifyError {
         "part {part} differs: sources make {found_length} bytes with BLAKE3 {found}, \
          stored are {length} bytes with {stored}"
     )]
-    Differs {
-        part: PartIndex,
-        found_length: u64,
-        found: Digest,
-        length: u64,
-        stored: Digest,
-    },
+    Differs { part: PartIndex, found_length: u64, found: Digest, length: u64, stored: Digest },
 }
 
 impl VerifyError {
@@ -58,7 +53,6 @@ impl VerifyError {
             Self::Download(error) => Some(error),
             Self::Open(error) => Some(error),
             Self::Source(error) => Some(error),
-            Self::Record(error) => Some(error),
             _ => None,
         }
     }
@@ -67,7 +61,7 @@ impl VerifyError {
 impl Explain for VerifyError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Differs { .. } => Exit::Mismatch,
+            Self::Differs { .. } | Self::Record(_) => Exit::Mismatch,
             Self::Format(_) | Self::NoParts | Self::NotDigested { .. } => Exit::Source,
             _ => self.inner().map_or(Exit::Internal, Explain::exit),
         }
@@ -76,6 +70,7 @@ impl Explain for VerifyError {
     fn code(&self) -> Cow<'static, str> {
         match self {
             Self::Differs { .. } => "part-differs".into(),
+            Self::Record(_) => "sources-differ".into(),
             Self::Format(_) => "format-unknown".into(),
             Self::NoParts => "parts-missing".into(),
             Self::NotDigested { .. } => "part-not-digested".into(),
@@ -85,7 +80,7 @@ impl Explain for VerifyError {
 
     fn advice(&self) -> Option<String> {
         match self {
-            Self::Differs { .. } => {
+            Self::Differs { .. } | Self::Record(_) => {
                 Some("name the sources it was sprayed from, in the same order".into())
             }
             _ => self.inner().and_then(Explain::advice),

@@ -67,6 +67,8 @@ pub struct SendJob {
     /// Parts given up; encoders may still deliver chunks of them.
     dropped: RangeSet,
     plan_ended: bool,
+    /// The feed is over. Its last chunks may come after the end of the plan.
+    fed: bool,
     complete: bool,
     progress: watch::Sender<Counters>,
 }
@@ -108,6 +110,7 @@ impl SendJob {
             seals: VecDeque::new(),
             dropped: RangeSet::default(),
             plan_ended: false,
+            fed: false,
             complete: false,
             progress: watch::Sender::new(Counters::default()),
         }
@@ -171,7 +174,7 @@ impl SendJob {
                 next = self.take_again(lane.epoch);
             }
             let takes_chunks = next.is_none()
-                && !self.plan_ended
+                && !self.fed
                 && self.machine.has_room()
                 && self.seals.len() < SEALS_WAITING_MAX;
             tokio::select! {
@@ -196,10 +199,24 @@ impl SendJob {
                     permit.expect("the queue lives as long as this loop").send(outgoing);
                 }
                 event = feed.next(), if takes_chunks => {
-                    next = self.handle_event(event.ok_or(SendError::FeedEnded)?, lane.epoch)?;
+                    next = match event {
+                        Some(event) => self.handle_event(event, lane.epoch)?,
+                        None => self.end_of_feed()?,
+                    };
                 }
             }
         }
+    }
+
+    /// Nothing more comes; the plan must have ended before.
+    fn end_of_feed<E: std::error::Error + 'static>(
+        &mut self,
+    ) -> Result<Option<Outgoing>, SendError<E>> {
+        if !self.plan_ended {
+            return Err(SendError::FeedEnded);
+        }
+        self.fed = true;
+        Ok(None)
     }
 
     /// A chunk that was in flight in an earlier session.

@@ -58,7 +58,9 @@ fn a_despray_survives_six_kills_of_the_edge() {
     let last = export(&pair, &file).finish().unwrap();
 
     assert_eq!(last.code, 0, "{last:#?}");
-    assert!(last.done_number("chunks_held") > 0, "it began from nothing: {last:#?}");
+    // 128 MiB and 77 bytes in 4 parts are 132 chunks.
+    let received = last.done_number("chunks_received");
+    assert!(received < 132, "it began from nothing: {last:#?}");
     assert_exported(&pair, &file, &source);
 }
 
