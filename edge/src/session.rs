@@ -234,11 +234,8 @@ impl Connector {
     }
 
     /// Renews the identity while `session` lives, whenever it is time. For jobs that take longer
-    /// than a leaf lives; poll it beside the job.
-    ///
-    /// # Errors
-    ///
-    /// The relay says that this identity is no good any more.
+    /// than a leaf lives; poll it beside the job. Returns only when the relay says that this
+    /// identity is no good any more.
     pub async fn keep_identity(&self, session: &RelaySession) -> ConnectError {
         loop {
             sleep(RENEWAL_CHECK).await;

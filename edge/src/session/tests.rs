@@ -7,11 +7,12 @@ use super::*;
 use crate::cli::EnrollArgs;
 use crate::enroll::{EnrollError, enroll};
 use crate::exit::{Exit, Explain as _};
-use crate::output::{Manner, Reporter};
+use crate::output::{Manner, ProgressMode, Reporter};
 use crate::stop;
 use relay::FakeRelay;
 use skyspray_certs::IdentityGeneration;
 use skyspray_link::seam::{ManualClock, SystemRandom};
+use std::io::{self, Write};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -42,7 +43,9 @@ impl Edge {
         let token_file = self.root.path().join("token");
         std::fs::write(&token_file, token).unwrap();
         let args = EnrollArgs { token_file, landing_zones: Vec::new(), force: false };
-        let reporter = Reporter::new(Manner { quiet: true, ..Manner::default() });
+        let nowhere: (Box<dyn Write + Send>, Box<dyn Write + Send>) =
+            (Box::new(io::sink()), Box::new(io::sink()));
+        let reporter = Reporter::with_streams(Manner::default(), ProgressMode::None, nowhere);
         enroll(&args, &self.directories, &self.host(), &reporter).await
     }
 
