@@ -5,7 +5,7 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
 use crate::plane::Plane;
 use crate::session::{self, Sessions};
-use crate::state::{BLOCKING_THREADS, Jobs, Relay, ServedPlane};
+use crate::state::{BLOCKING_THREADS, Jobs, READS_MAX, Relay, ServedPlane};
 use crate::{enroll, housekeeping};
 use skyspray_certs::authority::RELAY_LEAF_LIFE;
 use skyspray_certs::store::RelayStore;
@@ -26,6 +26,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often revocations are looked for; the longest a revoked agent keeps its session.
@@ -219,6 +220,7 @@ async fn open(
         clock,
         receive_pool: Arc::new(ReceivePool::new(bodies, BLOCKING_THREADS)),
         send_buffers: BufferPool::new((chunks - inbound.min(chunks)).max(8), chunk),
+        reads: Semaphore::new(READS_MAX),
         sessions: Sessions::default(),
         jobs: Jobs::default(),
         addresses: vec![address],

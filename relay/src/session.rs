@@ -15,7 +15,7 @@ use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -34,6 +34,8 @@ pub(crate) struct Greeted {
     /// Writing jobs this session opened, and reading jobs that wait for data streams. Shared by
     /// the tasks of the session's streams.
     jobs: Mutex<SessionJobs>,
+    /// Data streams that may be open.
+    data_streams: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +96,13 @@ pub(crate) async fn serve(relay: Arc<Relay>, session: Session) {
         return;
     };
     let greeted = match greet(&relay, &session, &identity).await {
-        Ok(()) => Arc::new(Greeted { relay, session, agent, jobs: Mutex::default() }),
+        Ok(()) => Arc::new(Greeted {
+            relay,
+            session,
+            agent,
+            jobs: Mutex::default(),
+            data_streams: Semaphore::new(DATA_STREAMS_MAX as usize),
+        }),
         Err(error) => {
             tracing::info!(%agent, %peer, error = &error as &dyn std::error::Error, "not greeted");
             session.close(CloseCode::Refused);
@@ -255,6 +263,9 @@ async fn serve_stream_of(
             service::answer(greeted, exchange, request).await
         }
         Accepted::ChunksToRelay(stream) => {
+            // More than were allowed: each could hold buffers that others wait for.
+            let allowed = greeted.data_streams.try_acquire();
+            let _slot = allowed.map_err(|_| SessionError::StreamEnded)?;
             let pool = Arc::clone(&greeted.relay.receive_pool);
             serve_stream(stream, pool, |job| greeted.write(job)).await
         }

@@ -15,9 +15,13 @@ use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
+use tokio::sync::Semaphore;
 
 /// Threads that may verify, write and sync at once.
 pub(crate) const BLOCKING_THREADS: usize = 6;
+
+/// Reading jobs served at once, over all sessions; one more is told to come back.
+pub(crate) const READS_MAX: usize = 32;
 
 /// One relay while it serves.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Relay {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) receive_pool: Arc<ReceivePool>,
     pub(crate) send_buffers: BufferPool,
+    /// Reading jobs that may run; each has two threads.
+    pub(crate) reads: Semaphore,
     pub(crate) sessions: Sessions,
     pub(crate) jobs: Jobs,
     /// Public addresses of the data listener, known once it listens.

@@ -64,7 +64,7 @@ impl UploadFault {
     /// Whether the job can go on in another session.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::Session(_) => true,
+            Self::Session(error) => error.exit() == Exit::Temporary,
             Self::Refused(refusal) => matches!(
                 refusal.code,
                 RefusalCode::Draining | RefusalCode::Busy | RefusalCode::ChunkCorrupt
@@ -103,7 +103,7 @@ impl Explain for UploadFault {
             Self::Connect(error) => error.exit(),
             Self::Refused(refusal) => refusal.exit(),
             Self::Journal(error) => error.exit(),
-            Self::Session(_) => Exit::Temporary,
+            Self::Session(error) => error.exit(),
             Self::GrantDiffers { .. } => Exit::PlanDrifted,
             Self::Interrupted => Exit::Interrupted,
             Self::Unexpected | Self::Broken { .. } | Self::Threads(_) | Self::Stopped(_) => {
@@ -119,7 +119,7 @@ impl Explain for UploadFault {
             Self::Connect(error) => error.code(),
             Self::Refused(refusal) => Explain::code(refusal),
             Self::Journal(error) => error.code(),
-            Self::Session(_) => "session-lost".into(),
+            Self::Session(error) => Explain::code(error),
             Self::GrantDiffers { .. } => "grant-differs".into(),
             Self::Interrupted => "interrupted".into(),
             Self::Unexpected | Self::Broken { .. } => "protocol".into(),
@@ -137,7 +137,8 @@ impl Explain for UploadFault {
                 Some("run the same command again; it goes on where it stopped".to_owned())
             }
             Self::Refused(refusal) => refusal.advice(),
-            Self::Session(_) | Self::Interrupted | Self::GrantDiffers { .. } => {
+            Self::Session(error) => error.advice(),
+            Self::Interrupted | Self::GrantDiffers { .. } => {
                 Some("run the same command again; it goes on where it stopped".to_owned())
             }
             _ => None,

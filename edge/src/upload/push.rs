@@ -48,7 +48,7 @@ struct Done {
 /// Some files of a push failed; the others are stored.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {files} files failed")]
-pub struct SomeFailed {
+pub(super) struct SomeFailed {
     failed: u64,
     files: u64,
 }

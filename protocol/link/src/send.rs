@@ -17,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, sleep_until};
 
 /// Seals that may wait for the caller before no more chunks are taken.
 const SEALS_WAITING_MAX: usize = 4096;
@@ -27,6 +27,9 @@ const ACK_QUEUE: usize = 64;
 
 /// A link that carries less than this is slower than compressing, in bytes per second.
 const SLOW_LINK: f64 = 150e6;
+
+/// A receiver that acknowledges nothing for this long while chunks are in flight is stuck.
+const STALL_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often the speed of the link is judged.
 const JUDGE_INTERVAL: Duration = Duration::from_millis(200);
@@ -165,6 +168,7 @@ impl SendJob {
         let mut tasks: JoinSet<Result<(), SessionError>> = JoinSet::new();
         let mut gauge = Gauge::new();
         let mut next: Option<Outgoing> = None;
+        let mut heard = Instant::now();
         loop {
             self.settle()?;
             if self.complete && self.seals.is_empty() {
@@ -179,7 +183,10 @@ impl SendJob {
                 && self.seals.len() < SEALS_WAITING_MAX;
             tokio::select! {
                 biased;
-                Some(reply) = acks.recv() => self.handle_acks(&reply.map_err(SendError::Refused)?)?,
+                Some(reply) = acks.recv() => {
+                    heard = Instant::now();
+                    self.handle_acks(&reply.map_err(SendError::Refused)?)?;
+                }
                 Some(stream) = lane.streams.recv() => {
                     let DataStream { send, recv } = stream;
                     tasks.spawn(write_chunks(send, Arc::clone(&queue)));
@@ -198,7 +205,13 @@ impl SendJob {
                     gauge.count(outgoing.body.len(), feed);
                     permit.expect("the queue lives as long as this loop").send(outgoing);
                 }
+                () = sleep_until(heard + STALL_DEADLINE), if self.machine.in_flight() > 0 => {
+                    return Err(SessionError::Silent { seconds: STALL_DEADLINE.as_secs() }.into());
+                }
                 event = feed.next(), if takes_chunks => {
+                    if self.machine.in_flight() == 0 {
+                        heard = Instant::now();
+                    }
                     next = match event {
                         Some(event) => self.handle_event(event, lane.epoch)?,
                         None => self.end_of_feed()?,

@@ -78,6 +78,8 @@ pub(super) async fn open(
             plan_files(greeted, &plane, name, paths).await?
         }
     };
+    let busy = || Refusal::new(RefusalCode::Busy, "too many reads at once");
+    let _slot = relay.reads.try_acquire().map_err(|_| busy())?;
     let (streams, mut arriving) = mpsc::channel(16);
     // Chunks may be asked for as soon as the answer arrives.
     greeted.add_read(open.job, streams);
