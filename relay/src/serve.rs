@@ -7,6 +7,7 @@ use crate::plane::Plane;
 use crate::session::{self, Sessions};
 use crate::state::{BLOCKING_THREADS, Jobs, READS_MAX, Relay, ServedPlane};
 use crate::{enroll, housekeeping};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skyspray_certs::authority::RELAY_LEAF_LIFE;
 use skyspray_certs::store::RelayStore;
 use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
@@ -132,6 +133,7 @@ impl Failure for ServeError {
 /// It could not begin. Once it serves, failures are logged and sessions refused one by one.
 pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    raise_open_files();
     let _lock = lock(&dir)?;
     let mut identity = load_identity(&dir, &settings)?;
     renew_leaf_if_due(&dir, &mut identity, &clock);
@@ -171,6 +173,14 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     let _ = std::fs::remove_file(dir.addresses_file());
     relay.catalogue.close().await;
     Ok(())
+}
+
+/// Takes as many open files as the host allows: each part being written needs two.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err() {
+        tracing::debug!(?limit, "the limit of open files stays");
+    }
 }
 
 /// Keeps a second process from serving the same directory.

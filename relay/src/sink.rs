@@ -27,6 +27,8 @@ pub(crate) enum Places {
         name: LogicalName,
         /// The rule.
         paths: PartPaths,
+        /// Bytes of all parts together, as announced.
+        bytes: u64,
     },
     /// Files of a push that are open, one by one.
     Files(BTreeMap<PartIndex, RelPath>),
@@ -43,6 +45,9 @@ pub(crate) struct PlaneSink {
     plane: Arc<Plane>,
     catalogue: Catalogue,
     clock: Arc<dyn Clock>,
+    /// About how long a part will be: room for it is set aside at once, so that a plane without it
+    /// says so early and the file does not grow with every write.
+    length_hint: Option<u64>,
     // Shared by the threads that write chunks; opening a part happens under the lock, so that no
     // two of them begin the same one.
     state: Mutex<State>,
@@ -68,6 +73,10 @@ impl PlaneSink {
         clock: Arc<dyn Clock>,
         places: Places,
     ) -> Self {
+        let length_hint = match &places {
+            Places::LogicalFile { paths, bytes, .. } => Some(bytes / u64::from(paths.parts.get())),
+            Places::Files(_) => None,
+        };
         let state = State {
             places,
             open: BTreeMap::new(),
@@ -75,7 +84,7 @@ impl PlaneSink {
             begun: RangeSet::default(),
             recorded_bytes: BTreeMap::new(),
         };
-        Self { job, epoch, plane, catalogue, clock, state: Mutex::new(state) }
+        Self { job, epoch, plane, catalogue, clock, length_hint, state: Mutex::new(state) }
     }
 
     /// The plane written to.
@@ -127,7 +136,7 @@ impl PlaneSink {
 
     fn target(&self, state: &State, part: PartIndex) -> Result<PartTarget, PlaneError> {
         let path = match &state.places {
-            Places::LogicalFile { name, paths } => part_path(paths, name, part)?,
+            Places::LogicalFile { name, paths, .. } => part_path(paths, name, part)?,
             Places::Files(files) => files.get(&part).cloned().unwrap_or_else(RelPath::root),
         };
         PartTarget::try_new(self.job, part, path)
@@ -145,7 +154,7 @@ impl PlaneSink {
                 None => return Err(PlaneError::Lost { path: target.path().clone(), expected: 0 }),
             }
         } else {
-            self.plane.begin(&target, None)?
+            self.plane.begin(&target, self.length_hint)?
         };
         let staged = Arc::new(staged);
         state.begun.insert(u64::from(part.0), u64::from(part.0) + 1);

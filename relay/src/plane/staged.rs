@@ -1,15 +1,20 @@
 //! Parts on their way: the staging name of a part, and the open handle it is written through.
 
 use super::PlaneError;
-use skyspray_link::seam::files::{Cause, File, FileError, RelPath, Tree};
+use skyspray_link::seam::files::{
+    BUFFER_ALIGNMENT, Caching, Cause, File, FileError, RelPath, Tree,
+};
 use skyspray_wire::ids::{JobId, PartIndex};
 use std::ffi::OsStr;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What staging names begin with; peers cannot use such names in paths.
 pub(super) const STAGING_PREFIX: &str = ".skyspray-";
+
+/// Shortest write that goes past the page cache, in bytes.
+const DIRECT_BYTES_MIN: usize = 256 * 1024;
 
 /// One part of a job and where it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,6 +71,9 @@ impl PartTarget {
 pub struct StagedPart {
     tree: Arc<dyn Tree>,
     file: Arc<dyn File>,
+    /// Another handle of the same file, past the page cache; opened with the first write that can
+    /// use it, `None` where the file system has no such access.
+    direct: OnceLock<Option<Arc<dyn File>>>,
     target: PartTarget,
     /// Whether the staging name is durable.
     named: AtomicBool,
@@ -75,7 +83,8 @@ pub struct StagedPart {
 
 impl StagedPart {
     pub(super) fn new(tree: Arc<dyn Tree>, file: Arc<dyn File>, target: PartTarget) -> Self {
-        Self { tree, file, target, named: AtomicBool::new(false), spent: AtomicBool::new(false) }
+        let (named, spent) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { tree, file, direct: OnceLock::new(), target, named, spent }
     }
 
     /// The part and where it goes.
@@ -91,10 +100,29 @@ impl StagedPart {
     /// [`PlaneError::Io`] the same bytes may be written again.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), PlaneError> {
         self.check()?;
-        self.file.write_all_at(bytes, offset).map_err(|error| match error.cause {
+        let file = self.direct_for(bytes, offset).unwrap_or(&self.file);
+        file.write_all_at(bytes, offset).map_err(|error| match error.cause {
             Cause::NoSpace | Cause::Abandoned => self.abandon(error),
             _ => error.into(),
         })
+    }
+
+    /// The handle past the page cache, where these bytes can go that way: the copy into fresh pages
+    /// is the largest single cost of a bulk write, and the sync after it has nothing left to do.
+    /// One sync of the file covers both ways.
+    fn direct_for(&self, bytes: &[u8], offset: u64) -> Option<&Arc<dyn File>> {
+        let whole = bytes.len() >= DIRECT_BYTES_MIN
+            && bytes.len().is_multiple_of(BUFFER_ALIGNMENT)
+            && offset.is_multiple_of(BUFFER_ALIGNMENT as u64)
+            && bytes.as_ptr().align_offset(BUFFER_ALIGNMENT) == 0;
+        if !whole {
+            return None;
+        }
+        let open = || {
+            let file = self.tree.open_write(&self.target.staging, Caching::Direct).ok()?;
+            file.direct_alignment().is_some_and(|needed| needed <= BUFFER_ALIGNMENT).then_some(file)
+        };
+        self.direct.get_or_init(open).as_ref()
     }
 
     /// Makes all bytes written so far durable, and the staging name with them.

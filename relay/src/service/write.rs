@@ -170,7 +170,8 @@ async fn prepare(
         WriteTarget::LogicalFile { name, .. } => {
             let paths = part_paths(opened.parts, &opened.layout);
             let none = || Refusal::new(RefusalCode::LimitExceeded, "a spray has at least one part");
-            Places::LogicalFile { name: name.clone(), paths: paths.ok_or_else(none)? }
+            let paths = paths.ok_or_else(none)?;
+            Places::LogicalFile { name: name.clone(), paths, bytes: new.bytes }
         }
         WriteTarget::Files { .. } => Places::Files(BTreeMap::new()),
     };

@@ -34,6 +34,7 @@ fn assert_little_was_sent_again(ordeal: &Ordeal, source_mib: u64) {
     let overhead = 8 * MIB + ordeal.kills * MIB;
     let allowed = source_mib * MIB + again + overhead;
     let written = ordeal.written_bytes;
+    eprintln!("{written} bytes written in {} kills, {allowed} allowed", ordeal.kills);
     assert!(written <= allowed, "{written} bytes written, {allowed} allowed: {ordeal:#?}");
 }
 

@@ -19,7 +19,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use buffer::{AlignedBuf, BufferPool, PooledBuf};
+pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT, BufferPool, PooledBuf};
 pub use error::{Cause, FileError, Op};
 pub use fingerprint::{Fingerprint, SourceChange};
 pub use memory::{Fault, MemoryTree};
