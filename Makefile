@@ -46,6 +46,7 @@ bench: ## Throughput and CPU beside cp, rsync over ssh and curl to nginx, same f
 	@.ci/install-test-tools
 	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
 	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-bench
+	$(CARGO) run $(LOCKED) --release -p skyspray-dfu --example scan_speed
 
 fuzz: ## Run every fuzz target for FUZZ_SECONDS (default 60) each
 	.ci/fuzz

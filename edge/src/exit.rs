@@ -111,14 +111,24 @@ impl Explain for Refusal {
     fn advice(&self) -> Option<String> {
         let advice = match self.code {
             RefusalCode::VersionUnsupported => "bring edge and relay to versions that fit",
-            RefusalCode::AgentRevoked | RefusalCode::AgentCloned | RefusalCode::TokenRejected => {
-                "ask the relay's operator for a new token (skyspray-relay agent add) and enroll again"
+            RefusalCode::AgentRevoked => {
+                "ask the relay's operator for a token under another name (skyspray-relay agent add), then enroll with --force"
+            }
+            RefusalCode::AgentCloned => {
+                "ask the relay's operator for a new token (skyspray-relay agent add), then enroll with --force"
+            }
+            RefusalCode::TokenRejected => {
+                "ask the relay's operator for a new token (skyspray-relay agent add)"
             }
             RefusalCode::Forbidden => {
-                "ask the relay's operator to allow it (skyspray-relay agent add --allow)"
+                "ask the relay's operator to allow it (skyspray-relay agent allow)"
             }
             RefusalCode::PlaneUnknown => "ask the relay's operator for the names of its planes",
             RefusalCode::Exists => "add --overwrite, or choose another name",
+            RefusalCode::Missing => "see what there is: skyspray-edge list",
+            RefusalCode::PathBlocked => {
+                "a file stands where a directory must go, or the other way round; push to a directory, PLANE:path/"
+            }
             RefusalCode::JobDiffers => "run the command with the options it began with",
             RefusalCode::SourceChanged => "run the command again when nothing writes the source",
             other if other.remedy() == Remedy::Retry => "run the same command again; it resumes",

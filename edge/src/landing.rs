@@ -275,9 +275,9 @@ impl Explain for LandingError {
             Self::NotInAnyZone { .. } => {
                 Some("move the file into a zone, or add [landing_zone.NAME] to edge.toml".into())
             }
-            Self::UnknownZone { .. } => {
-                Some("write a path of the current directory as ./NAME:REST".into())
-            }
+            Self::UnknownZone { .. } => Some(
+                "name one of these; a file whose name contains `:` is written ./NAME:REST".into(),
+            ),
             Self::ReadOnlyZone { zone } => {
                 Some(format!("allow it: allow = [\"read\", \"write\"] in [landing_zone.{zone}]"))
             }

@@ -67,28 +67,35 @@ async fn show_progress(
     }
 }
 
-/// Checks and keeps the receipt, and takes the job out of the journal.
-async fn settle(
+/// Checks and keeps the receipt of a committed job; returns where it is.
+async fn keep_receipt(
+    ctx: &Context,
+    job: JobId,
+    committed: &Committed,
+) -> Result<PathBuf, SettleError> {
+    let keys = ctx.connector.identity().receipt_keys.clone();
+    let (state, receipt) = (ctx.directories.state.clone(), committed.receipt.clone());
+    blocking(move || {
+        let store = ReceiptStore::open(&state)?;
+        store.keep(job, &receipt, &keys)?;
+        Ok(store.path(job))
+    })
+    .await
+}
+
+/// Takes a committed job out of the journal, after the user was told: a run that is cut off before
+/// is told again by the next one.
+async fn close(
     ctx: &Context,
     log: JobLog,
     committed: &Committed,
     bytes: u64,
-) -> Result<PathBuf, SettleError> {
-    let keys = ctx.connector.identity().receipt_keys.clone();
-    let (state, journal) = (ctx.directories.state.clone(), ctx.journal.clone());
-    let (receipt, wuid) = (committed.receipt.clone(), committed.wuid.clone());
+) -> Result<(), SettleError> {
+    let (journal, wuid) = (ctx.journal.clone(), committed.wuid.clone());
     let ended_ms = ctx.now_ms();
-    blocking(move || {
-        let store = ReceiptStore::open(&state)?;
-        let job = log.job();
-        store.keep(job, &receipt, &keys)?;
-        let path = store.path(job);
-        let ended =
-            Ended { outcome: Outcome::Committed, ended_ms, wuid: Some(wuid), bytes, detail: None };
-        journal.finish(log, &ended)?;
-        Ok(path)
-    })
-    .await
+    let ended =
+        Ended { outcome: Outcome::Committed, ended_ms, wuid: Some(wuid), bytes, detail: None };
+    Ok(blocking(move || journal.finish(log, &ended)).await?)
 }
 
 /// Why a committed job could not be closed on this side.

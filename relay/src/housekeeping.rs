@@ -84,7 +84,13 @@ pub async fn collect(
         while catalogue.forget_parts(PAGE).await? > 0 {}
     }
     for (name, plane) in planes {
-        collect_orphans(catalogue, (name, plane), dry_run, &mut report).await?;
+        match collect_orphans(catalogue, (name, plane), dry_run, &mut report).await {
+            Err(CollectError::Plane { plane, source }) => {
+                let error = &source as &dyn std::error::Error;
+                tracing::warn!(%plane, error, "orphans are left");
+            }
+            other => other?,
+        }
         report.discards += if dry_run {
             catalogue.discards(name, PAGE).await?.len() as u64
         } else {
@@ -102,10 +108,19 @@ async fn clear_jobs(catalogue: &Catalogue, planes: &Planes) -> Result<u64, Colle
         let mut progress = false;
         for job in &jobs {
             let Some(plane) = planes.get(job.target.plane()) else { continue };
-            clear_job(catalogue, plane, job).await?;
-            catalogue.collected(job.job).await?;
-            cleared += 1;
-            progress = true;
+            // One job that cannot be cleared now must not keep the others from it.
+            match clear_job(catalogue, plane, job).await {
+                Ok(()) => {
+                    catalogue.collected(job.job).await?;
+                    cleared += 1;
+                    progress = true;
+                }
+                Err(CollectError::Catalogue(error)) => return Err(error.into()),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(job = %job.job, error, "what a job staged is left");
+                }
+            }
         }
         if !progress {
             return Ok(cleared);

@@ -51,7 +51,7 @@ const RECEIVE_QUARTERS: u64 = 3;
 #[non_exhaustive]
 pub enum ServeError {
     /// Another process serves this directory.
-    #[error("another relay serves {path}")]
+    #[error("another relay serves this directory and holds {path}")]
     Locked {
         /// The lock.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! The demo: sets up a relay and an edge in a temporary directory, moves files there and back,
 //! checks every byte and says what it did. What it made is removed, however it ends.
 
-mod interrupt;
+pub(crate) mod interrupt;
 mod journey;
 mod report;
 
@@ -234,8 +234,9 @@ impl<'a> Demo<'a> {
         })?;
         let bytes = fs::metadata(&path).map_err(HarnessError::file(&path))?.len();
         self.report.say(&format!(
-            "orders.csv: {} in {records} records, quoted fields and line ends inside quotes, in {}",
+            "orders.csv: {} in {} records, quoted fields and line ends inside quotes, in {}",
             size(bytes),
+            report::grouped(records),
             report::seconds(began.elapsed())
         ));
         Ok(Sample::generated(path, records))

@@ -13,9 +13,9 @@ pub const CHUNK_BYTES: u64 = 1 << 20;
 /// Memory an edge of these tests may use, in MiB: what bounds its chunks in flight.
 pub const MEMORY_MIB: u64 = 16;
 
-/// Chunks that may be sent again for each kill: all that the memory of the edge can hold in
-/// flight, and as many that the relay wrote but had not acknowledged.
-pub const WINDOW_CHUNKS: u64 = 2 * MEMORY_MIB;
+/// Chunks an edge with that memory has in flight, at most: half of it holds chunks. So many may be
+/// sent again for each kill.
+pub const WINDOW_CHUNKS: u64 = MEMORY_MIB / 2;
 
 /// Which process is killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,15 +72,15 @@ pub fn endure(
     moments: &mut Moments,
     meanwhile: &dyn Fn(&Pair),
 ) -> Ordeal {
-    let mut written_bytes = 0;
+    // Counters of a new relay begin at 0, this one's at what earlier commands wrote.
+    let mut ledger = Ledger { before: written(pair), total: 0 };
     let mut hits = 0;
     let mut running = pair.begin(command.to_vec());
     while hits < kills {
-        let before = pair.relay.process().used().written_bytes;
+        let before = written(pair);
         if !pair.wait_written(before, moments.draw(), &mut running) {
             if let Some(last) = ended(&mut running) {
-                written_bytes += pair.relay.process().used().written_bytes;
-                return Ordeal { kills: hits, written_bytes, last };
+                return Ordeal { kills: hits, written_bytes: ledger.count(pair), last };
             }
             running = pair.begin(command.to_vec());
             continue;
@@ -91,15 +91,15 @@ pub fn endure(
                 running.process.kill();
                 let cut = running.finish().unwrap_or_else(|error| panic!("{error}"));
                 if cut.event("done").is_some() {
-                    written_bytes += pair.relay.process().used().written_bytes;
-                    return Ordeal { kills: hits, written_bytes, last: cut };
+                    return Ordeal { kills: hits, written_bytes: ledger.count(pair), last: cut };
                 }
                 meanwhile(pair);
                 running = pair.begin(command.to_vec());
             }
             Victim::Relay => {
-                written_bytes += pair.relay.process().used().written_bytes;
+                ledger.count(pair);
                 pair.restart_relay();
+                ledger.before = 0;
                 meanwhile(pair);
             }
         }
@@ -107,10 +107,28 @@ pub fn endure(
     loop {
         let output = running.finish().unwrap_or_else(|error| panic!("{error}"));
         if let Some(last) = done(output) {
-            written_bytes += pair.relay.process().used().written_bytes;
-            return Ordeal { kills: hits, written_bytes, last };
+            return Ordeal { kills: hits, written_bytes: ledger.count(pair), last };
         }
         running = pair.begin(command.to_vec());
+    }
+}
+
+fn written(pair: &Pair) -> u64 {
+    pair.relay.process().used().written_bytes
+}
+
+/// What one relay after the other wrote.
+#[derive(Debug)]
+struct Ledger {
+    /// Bytes the relay that serves had written when counting began.
+    before: u64,
+    total: u64,
+}
+
+impl Ledger {
+    fn count(&mut self, pair: &Pair) -> u64 {
+        self.total += written(pair) - self.before;
+        self.total
     }
 }
 

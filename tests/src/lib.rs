@@ -3,6 +3,7 @@
 //!
 //! Nothing here replaces a part of the product. What a test starts is killed when it ends.
 
+pub mod bench;
 pub mod binary;
 pub mod check;
 pub mod data;

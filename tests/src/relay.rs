@@ -28,6 +28,8 @@ pub struct Relay {
     program: PathBuf,
     /// What runs `serve`; see [`Launch::prefix`].
     pub prefix: Vec<OsString>,
+    /// What runs the other commands, where they must see what `serve` sees; often empty.
+    pub admin_prefix: Vec<OsString>,
     log: PathBuf,
     process: Option<Process>,
     listeners: Option<Listeners>,
@@ -57,6 +59,7 @@ impl Relay {
             plane,
             program: locate("skyspray-relay")?,
             prefix: Vec::new(),
+            admin_prefix: Vec::new(),
             log: root.join("relay.log"),
             process: None,
             listeners: None,
@@ -93,6 +96,17 @@ impl Relay {
     /// When it never served.
     pub fn listeners(&self) -> &Listeners {
         self.listeners.as_ref().expect("the relay has served")
+    }
+
+    /// Adds a table to its configuration, for its next start.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, table: &str) {
+        let path = self.dir.join("relay.toml");
+        let text = fs::read_to_string(&path).expect("an initialised relay has a relay.toml");
+        fs::write(&path, format!("{text}\n{table}")).expect("relay.toml can be written");
     }
 
     /// Learns the ports it was given and writes them into its configuration.
@@ -153,7 +167,7 @@ impl Relay {
         arguments.extend(crate::args!["--dir", &self.dir, "--json"]);
         let mut launch = self.launch(arguments);
         launch.log = self.dir.with_extension("admin.log");
-        launch.prefix = Vec::new();
+        launch.prefix = self.admin_prefix.clone();
         Output::of(&launch, PATIENCE, &|| false)
     }
 

@@ -75,6 +75,10 @@ impl FromStr for LogicalTarget {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let (plane, name) = split(text, "PLANE:scope::name")?;
+        // The first `:` was half of a `::`: a logical name without its plane.
+        if name.starts_with(':') {
+            return Err(TargetError::NoPlane { text: shown(text), expected: "PLANE:scope::name" });
+        }
         if name.contains('/') {
             return Err(TargetError::PathNotName { text: shown(text) });
         }
@@ -168,6 +172,7 @@ mod tests {
 
         for (wrong, message) in [
             ("orders", "\"orders\" names no plane, expected PLANE:scope::name"),
+            ("sales::orders", "\"sales::orders\" names no plane, expected PLANE:scope::name"),
             ("Lake:x", "plane name \"Lake\" is not 1 to 63 of the characters a-z 0-9 - _"),
             (":x", "plane name \"\" is not 1 to 63 of the characters a-z 0-9 - _"),
             ("lake:", "logical name \"\" has an empty segment"),

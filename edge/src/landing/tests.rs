@@ -113,7 +113,7 @@ fn an_unknown_zone_is_named_with_the_ones_there_are() {
     );
     assert_eq!(
         error.advice().as_deref(),
-        Some("write a path of the current directory as ./NAME:REST")
+        Some("name one of these; a file whose name contains `:` is written ./NAME:REST")
     );
 }
 

@@ -3,14 +3,14 @@
 use super::fault::UploadFault;
 use super::files::{FileFault, Note, Opener, READ_QUEUE, produce};
 use super::job::{self, Standing, Transfer};
-use super::{blocking, feed_settings, give_up, settle, show_progress};
+use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
 use crate::cli::PushArgs;
 use crate::context::{CommandError, Context};
 use crate::exit::{Exit, Explain};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, JobLog, JournalSource};
 use crate::landing::{LandingPath, Want};
 use crate::session::{PATIENCE, Reconnect, RelaySession};
-use crate::source::{Walk, plane_name};
+use crate::source::{SourceError, Walk, plane_name};
 use serde::Serialize;
 use skyspray_link::feed;
 use skyspray_link::send::SendJob;
@@ -120,7 +120,7 @@ pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
         }
     };
     let job = log.job();
-    let receipt = settle(ctx, log, &committed, totals.bytes).await?;
+    let receipt = keep_receipt(ctx, job, &committed).await?;
     let done = Done {
         kind: "push",
         job: job.to_string(),
@@ -137,6 +137,7 @@ pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
         receipt: receipt.display().to_string(),
     };
     report(ctx, &done);
+    close(ctx, log, &committed, totals.bytes).await?;
     if failed > 0 {
         return Err(SomeFailed { failed, files: totals.files + totals.unchanged + failed }.into());
     }
@@ -165,6 +166,9 @@ fn resolve(ctx: &Context, args: &PushArgs) -> Result<Vec<(LandingPath, PlanePath
     let mut roots = Vec::with_capacity(args.paths.len());
     for path in &args.paths {
         let at = ctx.zones.resolve(path, &ctx.cwd, Want::Read)?;
+        if !at.path.is_root() {
+            at.tree.metadata(&at.path).map_err(|error| SourceError::of(&at, error))?;
+        }
         let content_only = path.as_os_str().as_bytes().ends_with(b"/") || at.path.is_root();
         let below = if content_only { PlanePath::default() } else { plane_name(&at)? };
         roots.push((at, below));

@@ -3,7 +3,7 @@
 use super::fault::UploadFault;
 use super::job::{self, Standing, Transfer};
 use super::reader::SprayPlan;
-use super::{blocking, feed_settings, give_up, settle, show_progress};
+use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
 use crate::cli::{JoinArg, SprayArgs};
 use crate::context::{CommandError, Context};
 use crate::format;
@@ -70,8 +70,10 @@ pub async fn spray(ctx: &Context, args: &SprayArgs) -> Result<(), CommandError> 
     match outcome {
         Ok((committed, parts, counters)) => {
             let job = log.job();
-            let receipt = settle(ctx, log, &committed, bytes).await?;
-            report(ctx, args, &Finished { job, committed, parts, counters, bytes, began, receipt });
+            let receipt = keep_receipt(ctx, job, &committed).await?;
+            let finished = Finished { job, committed, parts, counters, bytes, began, receipt };
+            report(ctx, args, &finished);
+            close(ctx, log, &finished.committed, bytes).await?;
             Ok(())
         }
         Err(fault) => {

@@ -114,7 +114,7 @@ pub struct ReceiveJob<S> {
 struct State {
     machine: Receiver,
     /// Which stream waits for the acknowledgement of a chunk.
-    routes: HashMap<(PartIndex, ChunkIndex), mpsc::Sender<(JobId, Ack)>>,
+    routes: HashMap<(PartIndex, ChunkIndex), mpsc::Sender<Answer>>,
 }
 
 impl<S: Sink> ReceiveJob<S> {
@@ -158,15 +158,29 @@ impl<S: Sink> ReceiveJob<S> {
         self.completed.subscribe()
     }
 
-    /// Refuses every further chunk.
+    /// Refuses every further chunk, and tells every stream that waits for an acknowledgement: its
+    /// sender may have its whole window in flight and send nothing that could be answered.
     pub fn fail(&self, refusal: Refusal) {
-        self.failure.send_if_modified(|failure| {
+        let first = self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
             if first {
-                *failure = Some(refusal);
+                *failure = Some(refusal.clone());
             }
             first
         });
+        if !first {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let job = state.machine.job();
+        let mut told: Vec<mpsc::Sender<Answer>> = Vec::new();
+        for (_, route) in state.routes.drain() {
+            if !told.iter().any(|other| other.same_channel(&route)) {
+                // A stream that is gone needs no answer; its queue cannot be full.
+                let _ = route.try_send(Answer::Refused(job, refusal.clone()));
+                told.push(route);
+            }
+        }
     }
 
     /// Why the job failed, once it has.
@@ -218,7 +232,7 @@ impl<S: Sink> ReceiveJob<S> {
                 Effect::Ack(ack) => {
                     // A stream that is gone needs no acknowledgement; its queue cannot be full.
                     if let Some(route) = state.routes.remove(&(ack.part, ack.chunk)) {
-                        let _ = route.try_send((job, ack));
+                        let _ = route.try_send(Answer::Durable(job, ack));
                     }
                 }
                 Effect::PartComplete(_) | Effect::Commit => {}
@@ -237,10 +251,7 @@ impl<S: Sink> ReceiveJob<S> {
                 self.stored.notify_one();
             }
             Err(refusal) => {
-                let mut state = lock(&self.state);
-                state.machine.handle_dropped(part, chunk);
-                state.routes.remove(&(part, chunk));
-                drop(state);
+                lock(&self.state).machine.handle_dropped(part, chunk);
                 self.fail(refusal);
             }
         }
@@ -283,40 +294,34 @@ pub async fn serve_stream<S: Sink>(
     find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
 ) -> Result<(), SessionError> {
     let DataStream { send, recv } = stream;
-    let (acks, waiting) = mpsc::channel(ACK_QUEUE);
-    let (refusals, refused) = mpsc::channel(4);
-    let reader = read_chunks(recv, pool, find, Replies { acks, refusals });
-    let writer = write_replies(send, waiting, refused);
+    let (answers, waiting) = mpsc::channel(ACK_QUEUE);
+    let reader = read_chunks(recv, pool, find, answers);
+    let writer = write_answers(send, waiting);
     let (read, written) = tokio::join!(reader, writer);
     read.and(written)
 }
 
-/// Where the answers of one stream go.
-#[derive(Clone)]
-struct Replies {
-    acks: mpsc::Sender<(JobId, Ack)>,
-    refusals: mpsc::Sender<(JobId, Refusal)>,
+/// What is said on a stream that brought chunks.
+#[derive(Debug)]
+enum Answer {
+    Durable(JobId, Ack),
+    Refused(JobId, Refusal),
 }
 
 async fn read_chunks<S: Sink>(
     mut recv: RecvStream,
     pool: Arc<ReceivePool>,
     find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
-    replies: Replies,
+    answers: mpsc::Sender<Answer>,
 ) -> Result<(), SessionError> {
     let depth = Arc::new(Semaphore::new(STREAM_DEPTH));
     while let Some(header) = read_header(&mut recv).await? {
         let Some(job) = find(header.job) else {
             let refusal = Refusal::new(RefusalCode::JobUnknown, "");
-            return refuse(&replies, header.job, refusal).await;
+            return refuse(&answers, header.job, refusal).await;
         };
-        let failure = job.failure.borrow().clone();
-        if let Some(refusal) = failure {
-            return refuse(&replies, header.job, refusal).await;
-        }
-        let admission = admit(&job, &header, &replies);
-        match admission {
-            Err(error) => return refuse(&replies, header.job, error.refusal()).await,
+        match admit(&job, &header, &answers) {
+            Err(refusal) => return refuse(&answers, header.job, refusal).await,
             Ok(Admission::Write(chunk)) => {
                 let (part, reading) = (header.part, Some(Arc::clone(&job)));
                 let mut arriving = Arriving { job: reading, part, chunk };
@@ -328,21 +333,16 @@ async fn read_chunks<S: Sink>(
                     continue;
                 };
                 arriving.job = None;
-                let (pool, replies) = (Arc::clone(&pool), replies.clone());
+                let pool = Arc::clone(&pool);
                 tokio::task::spawn_blocking(move || {
                     job.store(&pool, &header, chunk, body);
-                    drop(write);
-                    let failure = job.failure.borrow().clone();
-                    if let Some(refusal) = failure {
-                        let _ = replies.refusals.try_send((header.job, refusal));
-                    }
-                    drop(permit);
+                    drop((write, permit));
                 });
             }
             Ok(Admission::Durable(chunk)) => {
                 skip_body(&mut recv, &header).await?;
                 let ack = Ack { part: header.part, chunk };
-                let _ = replies.acks.send((header.job, ack)).await;
+                let _ = answers.send(Answer::Durable(header.job, ack)).await;
             }
             Ok(Admission::Arriving) => skip_body(&mut recv, &header).await?,
         }
@@ -353,19 +353,27 @@ async fn read_chunks<S: Sink>(
 fn admit<S: Sink>(
     job: &ReceiveJob<S>,
     header: &ChunkHeader,
-    replies: &Replies,
-) -> Result<Admission, ReceiveError> {
+    answers: &mpsc::Sender<Answer>,
+) -> Result<Admission, Refusal> {
     let mut state = lock(&job.state);
-    let admission = state.machine.handle_header(header)?;
+    // Under the lock that a failure takes to tell the streams: nobody is missed.
+    if let Some(refusal) = job.failure.borrow().clone() {
+        return Err(refusal);
+    }
+    let admission = state.machine.handle_header(header).map_err(|error| error.refusal())?;
     if let Admission::Write(chunk) = admission {
-        state.routes.insert((header.part, chunk), replies.acks.clone());
+        state.routes.insert((header.part, chunk), answers.clone());
     }
     Ok(admission)
 }
 
-async fn refuse(replies: &Replies, job: JobId, refusal: Refusal) -> Result<(), SessionError> {
+async fn refuse(
+    answers: &mpsc::Sender<Answer>,
+    job: JobId,
+    refusal: Refusal,
+) -> Result<(), SessionError> {
     // Nobody to tell when the stream is gone.
-    let _ = replies.refusals.send((job, refusal)).await;
+    let _ = answers.send(Answer::Refused(job, refusal)).await;
     Ok(())
 }
 
@@ -422,43 +430,30 @@ async fn within_deadline<F: Future>(future: F) -> Result<F::Output, SessionError
     timeout(PROGRESS_DEADLINE, future).await.map_err(|_| silent)
 }
 
-async fn write_replies(
+async fn write_answers(
     mut send: SendStream,
-    mut acks: mpsc::Receiver<(JobId, Ack)>,
-    mut refusals: mpsc::Receiver<(JobId, Refusal)>,
+    mut answers: mpsc::Receiver<Answer>,
 ) -> Result<(), SessionError> {
     let mut group = Vec::with_capacity(PAGE_MAX);
-    loop {
-        tokio::select! {
-            biased;
-            Some((job, refusal)) = refusals.recv() => {
-                write_reply(&mut send, &ChunkReply::Refused(job, refusal)).await?;
-            }
-            count = acks.recv_many(&mut group, PAGE_MAX) => {
-                if count == 0 {
-                    // A refusal may still be on its way from the threads that write.
-                    while let Some((job, refusal)) = refusals.recv().await {
-                        write_reply(&mut send, &ChunkReply::Refused(job, refusal)).await?;
-                    }
-                    let _ = send.finish();
-                    return Ok(());
-                }
-                write_acks(&mut send, &mut group).await?;
+    while answers.recv_many(&mut group, PAGE_MAX).await > 0 {
+        let (mut durable, mut refused) = (Vec::new(), Vec::new());
+        for answer in group.drain(..) {
+            match answer {
+                Answer::Durable(job, ack) => durable.push((job, ack)),
+                Answer::Refused(job, refusal) => refused.push((job, refusal)),
             }
         }
+        durable.sort_by_key(|&(job, ack)| (job, ack.part, ack.chunk));
+        for same in durable.chunk_by(|a, b| a.0 == b.0) {
+            let acks = same.iter().map(|&(_, ack)| ack).collect();
+            write_reply(&mut send, &ChunkReply::Durable(same[0].0, acks)).await?;
+        }
+        for (job, refusal) in refused {
+            write_reply(&mut send, &ChunkReply::Refused(job, refusal)).await?;
+        }
     }
-}
-
-async fn write_acks(
-    send: &mut SendStream,
-    group: &mut Vec<(JobId, Ack)>,
-) -> Result<(), SessionError> {
-    group.sort_by_key(|&(job, ack)| (job, ack.part, ack.chunk));
-    for same in group.chunk_by(|a, b| a.0 == b.0) {
-        let acks = same.iter().map(|&(_, ack)| ack).collect();
-        write_reply(send, &ChunkReply::Durable(same[0].0, acks)).await?;
-    }
-    group.clear();
+    // Fails only when the peer has stopped the stream already.
+    let _ = send.finish();
     Ok(())
 }
 

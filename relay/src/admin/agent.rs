@@ -148,7 +148,7 @@ async fn add(
     ))?;
     if denied {
         output.hint(&format!(
-            "{agent} may do nothing until it is allowed: agent allow {agent} RULE"
+            "{agent} may do nothing until it is allowed: skyspray-relay agent allow {agent} RULE"
         ))?;
     }
     Ok(())

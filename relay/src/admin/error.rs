@@ -1,7 +1,7 @@
 //! Why a command failed, how it then ends, and what its user can do.
 
 use super::{Exit, Failure};
-use crate::catalogue::{AgentError, AuditFault, CatalogueError, JobError};
+use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
 use crate::config::ConfigError;
 use crate::housekeeping::CollectError;
 use crate::plane::{PlaneError, ProbeError};
@@ -214,6 +214,11 @@ impl Failure for AdminError {
             }
             Self::HostName => "name this relay with --public-name HOST",
             Self::ServeHere => "run skyspray-relay serve DIR",
+            Self::Config(ConfigError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                "set it up with skyspray-relay init DIR, or name another directory"
+            }
             Self::Config(_) => "correct relay.toml or the argument",
             Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
             Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",
@@ -225,6 +230,13 @@ impl Failure for AdminError {
                 "use the newer version of this program"
             }
             Self::Catalogue(_) => "check the state directory, or restore it",
+            Self::Agent(AgentError::State { state: AgentState::Revoked, .. }) => {
+                "a revoked name is not used again; add the edge under another name"
+            }
+            Self::Agent(AgentError::State { state: AgentState::Enrolled, .. }) => {
+                "change its rules with skyspray-relay agent allow NAME RULE; \
+                 a lost identity is revoked and the edge added under another name"
+            }
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
             Self::Job(_) => "look at it with skyspray-relay job show JOB",
             Self::PlaneOpen { .. } | Self::PlaneTest { .. } => {

@@ -21,13 +21,13 @@ pub struct InitArgs {
     /// Directory to make the relay in.
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
-    /// Where enrolled edges connect; port 0 takes any free one.
+    /// Where enrolled edges connect, as IP:PORT; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
-    /// Where edges enroll; port 0 takes any free one.
+    /// Where edges enroll, as IP:PORT; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:4434")]
     pub enroll_listen: SocketAddr,
-    /// Where the HTTP interface listens [default: nowhere].
+    /// Written to relay.toml for an HTTP interface; this version serves none.
     #[arg(long, value_name = "ADDR")]
     pub api_listen: Option<SocketAddr>,
     /// Name or address by which edges reach this relay [default: the host name].

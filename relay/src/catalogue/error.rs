@@ -188,10 +188,10 @@ impl JobError {
         let code = match self {
             Self::Refused(refusal) => return refusal.clone(),
             Self::Catalogue(error) => return error.refusal(),
+            Self::Exists { name } => return Refusal::new(RefusalCode::Exists, name.as_str()),
             Self::Unknown { .. } => RefusalCode::JobUnknown,
             Self::Differs { .. } => RefusalCode::JobDiffers,
             Self::Aborted { .. } => RefusalCode::JobAborted,
-            Self::Exists { .. } => RefusalCode::Exists,
             Self::Leased { .. } => RefusalCode::TargetLeased,
             Self::Stale { .. } => RefusalCode::EpochStale,
             Self::State { .. } | Self::Incomplete { .. } => RefusalCode::Incomplete,

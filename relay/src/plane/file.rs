@@ -174,7 +174,8 @@ impl FilePlane {
     pub(super) fn remove_if_there(&self, path: &RelPath) -> Result<bool, PlaneError> {
         match self.tree.remove_file(path) {
             Ok(()) => Ok(true),
-            Err(error) if error.cause == Cause::Missing => Ok(false),
+            // Behind a file where a directory was wanted nothing can be.
+            Err(error) if matches!(error.cause, Cause::Missing | Cause::NotDirectory) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM as a flag, so that the demo ends by its ordinary way out and removes what it
-//! made.
+//! Ctrl-C and SIGTERM as a flag, so that a program ends by its ordinary way out and removes what
+//! it made.
 
 use std::io;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Whether the user wants the demo to end.
+/// Whether the user wants the program to end.
 #[derive(Clone, Debug)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Watches for the signals from here on.
-    pub(super) fn watch() -> io::Result<Self> {
+    pub(crate) fn watch() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (mut interrupt, mut terminate) = {
@@ -34,7 +34,7 @@ impl Interrupt {
     }
 
     /// Whether a signal came.
-    pub(super) fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,26 @@
+//! The bench: a spray beside `cp`, `rsync` over ssh and `curl` to nginx, same file, same run.
+//!
+//! `BENCH_MIB=512 BENCH_ROUNDS=2` makes it short; `BENCH_JSON=figures.json` keeps the figures.
+
+use skyspray_tests::bench::{self, BenchError};
+use std::error::Error as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match bench::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(BenchError::Interrupted) => {
+            eprintln!("\ninterrupted; everything is removed");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            let mut below = error.source();
+            while let Some(cause) = below {
+                eprintln!("  because: {cause}");
+                below = cause.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
