@@ -101,7 +101,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    pub(super) fn of(at: &LandingPath, error: FileError) -> Self {
+    pub(crate) fn of(at: &LandingPath, error: FileError) -> Self {
         let path = at.to_string();
         match error.cause {
             Cause::Missing | Cause::NotDirectory => Self::Missing { path },
