@@ -27,7 +27,7 @@ mod wuid;
 
 pub use agents::{AgentError, AgentRecord, AgentState, Invitation};
 pub use audit::{Actor, AuditEntry, AuditEvent, AuditFault, AuditLine, AuditResult, AuditSummary};
-pub use commit::Gate;
+pub use commit::{Allowed, Gate};
 pub(crate) use discards::CLAIM_MS;
 pub use discards::{Discard, DiscardReason};
 pub use enrollment::{Redemption, TokenRefusal};

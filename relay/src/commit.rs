@@ -3,7 +3,7 @@
 
 use crate::access::{self, Operation};
 use crate::catalogue::{
-    Actor, AgentRecord, Gate, JobError, JobKey, JobRecord, NewJob, Opened, PartLayout, PartRecord,
+    Actor, AgentRecord, JobError, JobKey, JobRecord, NewJob, Opened, PartLayout, PartRecord,
 };
 use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
 use crate::service::part_paths;
@@ -63,17 +63,27 @@ pub(crate) async fn load(relay: &Relay, job: JobId) -> Result<JobRecord, Refusal
     record.ok_or_else(|| Refusal::new(RefusalCode::JobUnknown, ""))
 }
 
-/// Finishes a sealed spray. Idempotent.
+/// Finishes a sealed spray. Idempotent, and goes on when nobody waits for it any more.
 ///
-/// A job whose staged bytes are lost, or whose agent may not commit any longer, is aborted: it
-/// could never be finished.
-pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Committed, Refusal> {
+/// A job whose staged bytes are lost is aborted, since it could never be finished; but not one that
+/// may have replaced parts of an earlier generation, which is left sealed for the operator.
+pub(crate) async fn finish(
+    relay: &Arc<Relay>,
+    commitment: Commitment,
+) -> Result<Committed, Refusal> {
+    let relay = Arc::clone(relay);
+    let finishing = tokio::spawn(async move { finish_once(&relay, commitment).await });
+    finishing.await.expect("a commit does not panic and is not aborted")
+}
+
+async fn finish_once(relay: &Relay, commitment: Commitment) -> Result<Committed, Refusal> {
     let WriteTarget::LogicalFile { plane: plane_name, name, .. } = &commitment.target else {
         return Err(Refusal::new(RefusalCode::Malformed, "a push has no commit of its own"));
     };
-    let plane = Arc::clone(&relay.plane(plane_name)?.plane);
-    let placed = place_parts(relay, &plane, &commitment, name).await;
-    let outcome = match placed {
+    let served = relay.plane(plane_name)?;
+    // One after the other: a second request for the same commit finds it done.
+    let _placing = served.placing.lock().await;
+    let outcome = match place_parts(relay, &served.plane, &commitment, name).await {
         Ok(()) => {
             commit(relay, &commitment).await.map_err(|error| crate::service::refusal_of(&error))
         }
@@ -81,9 +91,10 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
     };
     if let Err(refusal) = &outcome
         && is_final(refusal)
+        && !commitment.overwrite
     {
-        let actor = Actor::Relay;
-        let aborted = relay.catalogue.abort(commitment.job, None, &actor, relay.now_ms()).await;
+        let aborted =
+            relay.catalogue.abort(commitment.job, None, &Actor::Relay, relay.now_ms()).await;
         if let Err(error) = aborted {
             tracing::error!(job = %commitment.job, error = &error as &dyn std::error::Error, "abort");
         }
@@ -94,12 +105,7 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
 fn is_final(refusal: &Refusal) -> bool {
     matches!(
         refusal.code,
-        RefusalCode::Forbidden
-            | RefusalCode::AgentRevoked
-            | RefusalCode::Exists
-            | RefusalCode::StoredCorrupt
-            | RefusalCode::PathBlocked
-            | RefusalCode::JobAborted
+        RefusalCode::Exists | RefusalCode::StoredCorrupt | RefusalCode::PathBlocked
     )
 }
 
@@ -186,8 +192,7 @@ impl PlaceError {
 async fn commit(relay: &Relay, commitment: &Commitment) -> Result<Committed, JobError> {
     let identity = relay.identity();
     let sign = |receipt: &Receipt| sign(&identity, receipt);
-    let gate = Gate { allowed: &may_commit, sign: &sign };
-    relay.catalogue.commit_spray(commitment.job, commitment.epoch, gate, relay.now_ms()).await
+    relay.catalogue.commit_spray(commitment.job, commitment.epoch, &sign, relay.now_ms()).await
 }
 
 /// Whether the agent, as it is inside the transaction, may commit this job.

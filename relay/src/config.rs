@@ -16,7 +16,7 @@ pub use template::NewRelay;
 pub use units::{Size, UnitError, parse_duration};
 
 use serde::Deserialize;
-use skyspray_certs::address::{RelayAddress, RelayAddressError};
+use skyspray_certs::address::RelayAddress;
 use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
 use skyspray_wire::name::{LabelError, PlaneName};
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ impl PublicName {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         match RelayAddress::parse(&format!("{text}:1")) {
             Ok(_) => Ok(Self(text.to_owned())),
-            Err(source) => Err(ConfigError::PublicName { source }),
+            Err(_) => Err(ConfigError::PublicName { text: text.chars().take(80).collect() }),
         }
     }
 
@@ -150,10 +150,10 @@ pub enum ConfigError {
         message: String,
     },
     /// `public_name` is no host.
-    #[error("public_name is not a host")]
+    #[error("public name {text:?} is not a host name or IP address")]
     PublicName {
-        /// What is wrong with it.
-        source: RelayAddressError,
+        /// What it is, cut to 80 characters.
+        text: String,
     },
     /// `trust_domain` is no domain.
     #[error("trust_domain is not usable")]

@@ -230,17 +230,11 @@ pub(crate) async fn collect_jobs(relay: &Relay) {
 
 /// Finishes the commits that a crash cut off. Blocks the start of nothing: a job that cannot be
 /// finished is logged, and tried again when its edge comes back.
-pub(crate) async fn finish_sealed(relay: &Relay) -> Result<(), CatalogueError> {
+pub(crate) async fn finish_sealed(relay: &Arc<Relay>) -> Result<(), CatalogueError> {
     for record in relay.catalogue.sealed_jobs(PAGE).await? {
         let job = record.job;
-        let taken = match relay.catalogue.take_over(job, relay.now_ms()).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                tracing::error!(%job, error = &error as &dyn std::error::Error, "taking over");
-                continue;
-            }
-        };
-        match commit::finish(relay, Commitment::of_record(&taken, taken.epoch)).await {
+        // The lease stays as it is: an edge that waits for this very commit gets its answer too.
+        match commit::finish(relay, Commitment::of_record(&record, record.epoch)).await {
             Ok(committed) => {
                 tracing::info!(%job, wuid = %committed.wuid, "commit finished");
             }

@@ -28,12 +28,16 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often revocations are looked for; the longest a revoked agent keeps its session.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often what nothing names any more is deleted.
+/// How often the time at which agents were seen last is noted.
+const SEEN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often commits that were cut off are finished, and what nothing names any more is deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How often the relay looks whether its own certificate should be renewed.
@@ -153,18 +157,20 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     };
     let relay = Arc::new(open(&dir, settings, identity, clock, running).await?);
     housekeeping::finish_sealed(&relay).await?;
-    housekeeping::sweep(&relay).await;
     let accepting = tokio::spawn(accept(Arc::clone(&relay), data.clone()));
     let enrolling_task = tokio::spawn(enroll::listen(Arc::clone(&relay), enrolling.clone()));
-    let chores = tokio::spawn(chores(Arc::clone(&relay)));
     let leaf =
         tokio::spawn(keep_leaf(dir.clone(), Arc::clone(&relay), (data.clone(), enrolling.clone())));
     announce(&dir, running)?;
+    let mut chores = JoinSet::new();
+    chores.spawn(cut_sessions(Arc::clone(&relay)));
+    chores.spawn(note_seen(Arc::clone(&relay)));
+    chores.spawn(keep_clean(Arc::clone(&relay)));
     stop_requested().await;
     tracing::info!(sessions = relay.sessions.count(), "stopping");
     data.stop_accepting();
     enrolling.stop_accepting();
-    chores.abort();
+    chores.abort_all();
     leaf.abort();
     drain(&relay, &data).await;
     accepting.abort();
@@ -214,7 +220,14 @@ async fn open(
         let plane = Plane::open_url(&plane_settings.url)
             .map_err(|source| ServeError::Plane { plane: name.clone(), source })?;
         let settings = plane_settings.clone();
-        planes.insert(name.clone(), ServedPlane { plane: Arc::new(plane), settings });
+        planes.insert(
+            name.clone(),
+            ServedPlane {
+                plane: Arc::new(plane),
+                settings,
+                placing: tokio::sync::Mutex::default(),
+            },
+        );
     }
     let chunk = u64::from(ChunkSize::FILE_PLANE.bytes());
     let chunks = usize::try_from(settings.limits.memory_bytes / chunk).unwrap_or(usize::MAX / 2);
@@ -274,44 +287,71 @@ async fn accept(relay: Arc<Relay>, listener: Listener) {
     }
 }
 
-/// Cuts revoked sessions, and now and then deletes what is garbage.
-async fn chores(relay: Arc<Relay>) {
-    let mut revisions = interval(REVISION_INTERVAL);
-    let mut sweeps = interval(SWEEP_INTERVAL);
-    revisions.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Cuts the sessions of revoked agents, whatever else the relay is busy with.
+async fn cut_sessions(relay: Arc<Relay>) {
+    let mut ticks = interval(REVISION_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     loop {
-        tokio::select! {
-            _ = revisions.tick() => match relay.catalogue.agents_revision().await {
-                Ok(revision) if seen == Some(revision) => {}
-                Ok(revision) => {
-                    cut_revoked(&relay).await;
+        ticks.tick().await;
+        match relay.catalogue.agents_revision().await {
+            Ok(revision) if seen == Some(revision) => {}
+            Ok(revision) => {
+                if cut_revoked(&relay).await {
                     seen = Some(revision);
                 }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "looking for revocations");
-                }
-            },
-            _ = sweeps.tick() => {
-                housekeeping::sweep(&relay).await;
-                let agents = relay.sessions.agents();
-                if let Err(error) = relay.catalogue.touch_agents(&agents, relay.now_ms()).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "agents");
-                }
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "looking for revocations");
             }
         }
     }
 }
 
-async fn cut_revoked(relay: &Relay) {
+/// Returns whether every agent that has a session was looked at.
+async fn cut_revoked(relay: &Relay) -> bool {
+    let mut complete = true;
     for agent in relay.sessions.agents() {
-        if let Err(refusal) = relay.enrolled_agent(&agent).await
-            && refusal.code == RefusalCode::AgentRevoked
-        {
-            let sessions = relay.sessions.cut(&agent);
-            tracing::warn!(%agent, sessions, "revoked; sessions cut");
+        match relay.enrolled_agent(&agent).await {
+            Ok(_) => {}
+            Err(refusal) if refusal.code == RefusalCode::AgentRevoked => {
+                let sessions = relay.sessions.cut(&agent);
+                tracing::warn!(%agent, sessions, "revoked; sessions cut");
+            }
+            Err(refusal) => {
+                tracing::error!(%agent, %refusal, "looking for revocations");
+                complete = false;
+            }
+        }
+    }
+    complete
+}
+
+/// Notes which agents have sessions.
+async fn note_seen(relay: Arc<Relay>) {
+    let mut ticks = interval(SEEN_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let agents = relay.sessions.agents();
+        if let Err(error) = relay.catalogue.touch_agents(&agents, relay.now_ms()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "agents");
+        }
+    }
+}
+
+/// Deletes what is garbage, and finishes commits that nobody else does.
+async fn keep_clean(relay: Arc<Relay>) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick is immediate: what was sealed is finished before the relay is ready.
+    ticks.tick().await;
+    loop {
+        housekeeping::sweep(&relay).await;
+        ticks.tick().await;
+        if let Err(error) = housekeeping::finish_sealed(&relay).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "finishing commits");
         }
     }
 }

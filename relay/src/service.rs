@@ -129,5 +129,21 @@ async fn allowed_path(
 }
 
 fn forbidden(operation: Operation, plane: &PlaneName, place: impl std::fmt::Display) -> Refusal {
-    Refusal::new(RefusalCode::Forbidden, format!("{operation} on {plane}:{place}"))
+    let place = place.to_string();
+    let colon = if place.is_empty() { "" } else { ":" };
+    Refusal::new(RefusalCode::Forbidden, format!("{operation} on {plane}{colon}{place}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_named_as_it_is_typed() {
+        let data = PlaneName::parse("data").unwrap();
+        let told = |place: &str| forbidden(Operation::List, &data, place).detail;
+
+        assert_eq!(told(""), "list on data");
+        assert_eq!(told("acme::orders"), "list on data:acme::orders");
+    }
 }

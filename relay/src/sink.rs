@@ -99,11 +99,27 @@ impl PlaneSink {
         }
     }
 
-    /// Takes up a part of which an earlier session made `bytes` durable. Returns whether its
-    /// staging file is still there; if not, all of the part must be sent again. Blocks.
-    pub(crate) fn resume_part(&self, part: PartIndex, bytes: u64) -> Result<bool, PlaneError> {
+    /// Takes up a part of which an earlier session made `tree` durable. Returns whether those bytes
+    /// are still there: staged or, for a file of a push whose `length` is known, in its place, when
+    /// a crash came between the rename and the catalogue. If not, all of the part must be sent
+    /// again. Blocks.
+    pub(crate) fn resume_part(
+        &self,
+        part: PartIndex,
+        tree: &PartTree,
+        length: Option<u64>,
+    ) -> Result<bool, PlaneError> {
         let target = self.target(&self.lock(), part)?;
-        if self.plane.resume(&target)?.is_none() {
+        let bytes = tree.bytes();
+        let whole = || length.and_then(|length| tree.root(length));
+        let there = match self.plane.resume(&target)? {
+            Some(_staged) => true,
+            None => whole().is_some_and(|(digest, _)| {
+                let found = self.plane.open(target.path()).and_then(|file| file.measure());
+                found.is_ok_and(|found| (found.length, found.digest) == (bytes, digest))
+            }),
+        };
+        if !there {
             return Ok(false);
         }
         let mut state = self.lock();

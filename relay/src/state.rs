@@ -47,6 +47,9 @@ pub(crate) struct Relay {
 pub(crate) struct ServedPlane {
     pub(crate) plane: Arc<Plane>,
     pub(crate) settings: PlaneSettings,
+    /// Held from the first rename of a commit to the transaction that tells of it, so that what the
+    /// catalogue says of a place is what the last rename put there.
+    pub(crate) placing: tokio::sync::Mutex<()>,
 }
 
 impl Relay {

@@ -2,7 +2,7 @@
 
 use super::fault::DownloadFault;
 use super::link::Link;
-use super::reading::{Opened, Pools, Tally, in_flight_chunks, open};
+use super::reading::{Opened, Pools, Tally, in_flight_chunks, open, or_replaced};
 use super::single::{DesprayState, FileSink, Progress};
 use crate::cli::DesprayArgs;
 use crate::context::Context;
@@ -15,7 +15,9 @@ use crate::landing::{LandingPath, Want};
 use crate::size::About;
 use serde::Serialize;
 use skyspray_link::receive::ReceiveJob;
-use skyspray_link::seam::files::{Caching, Cause, File, FileError, FileKind, RelPath, Replace};
+use skyspray_link::seam::files::{
+    Caching, Cause, File, FileError, FileKind, Fingerprint, RelPath, Replace,
+};
 use skyspray_wire::ids::{Generation, JobId};
 use skyspray_wire::message::{OpenRead, ReadTarget, Readable};
 use std::sync::Arc;
@@ -146,7 +148,8 @@ struct Despray<'a> {
 
 impl Despray<'_> {
     async fn run(&mut self) -> Result<Size, DownloadFault> {
-        if let Some(size) = self.placed_before()? {
+        let placed = placed_before(&self.target, &self.staging, &self.progress.state());
+        if let Some(size) = placed.map_err(|source| self.write_fault(source))? {
             self.finish(Outcome::Committed, size.bytes, None)?;
             return Ok(size);
         }
@@ -191,8 +194,10 @@ impl Despray<'_> {
         let sink = FileSink::new((file, self.target.to_string()), &opened.parts, progress, tally);
         let receiving = Arc::new(ReceiveJob::new(machine, Arc::new(sink)));
         let pool = pools.for_chunks(opened.readable.chunk_size);
-        opened.receive(context, relay, (&pool, &receiving)).await?;
-        Ok(size)
+        match opened.receive(context, relay, (&pool, &receiving)).await {
+            Ok(()) => Ok(size),
+            Err(fault) => Err(or_replaced(relay.session(), self.request(), fault).await),
+        }
     }
 
     fn request(&self) -> OpenRead {
@@ -241,44 +246,19 @@ impl Despray<'_> {
         }
     }
 
-    /// Whether an earlier run stopped between giving the file its name and ending the job.
-    fn placed_before(&self) -> Result<Option<Size>, DownloadFault> {
-        let tree = &self.target.tree;
-        let state = self.progress.state();
-        let gone =
-            |found: Result<_, FileError>| matches!(found, Err(e) if e.cause == Cause::Missing);
-        if !state.placing || !gone(tree.metadata(&self.staging).map(|_| ())) {
-            return Ok(None);
-        }
-        match tree.metadata(&self.target.path) {
-            Ok(found) if found.kind == FileKind::Regular && found.len == state.read.bytes() => {
-                self.sync_directory()?;
-                Ok(Some(Size { bytes: found.len, parts: state.parts }))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Gives the file its name, once all of it is durable.
     fn place(&self, size: Size) -> Result<(), DownloadFault> {
         let file = self.file.as_ref().expect("a received file was prepared");
-        self.progress.keep(|state| state.placing = true)?;
         let replace = if self.args.overwrite { Replace::Existing } else { Replace::Never };
         let (tree, target) = (&self.target.tree, &self.target.path);
-        let placed = file
-            .set_len(size.bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| tree.rename(&self.staging, target, replace));
-        placed.map_err(|source| match source.cause {
+        let whole = file.set_len(size.bytes).and_then(|()| file.sync_all());
+        let found = whole.and_then(|()| file.metadata()).map_err(|source| self.write_fault(source))?;
+        self.progress.keep(|state| state.placing = Some(found.fingerprint()))?;
+        tree.rename(&self.staging, target, replace).map_err(|source| match source.cause {
             Cause::AlreadyExists => DownloadFault::TargetExists { path: self.target.to_string() },
             _ => self.write_fault(source),
         })?;
-        self.sync_directory()
-    }
-
-    fn sync_directory(&self) -> Result<(), DownloadFault> {
-        let directory = self.target.path.parent().unwrap_or_default();
-        self.target.tree.sync_dir(&directory).map_err(|source| self.write_fault(source))
+        sync_directory(&self.target).map_err(|source| self.write_fault(source))
     }
 
     /// Ends the job after a fault that no later run could mend, and passes the fault on.
@@ -310,6 +290,32 @@ impl Despray<'_> {
     fn write_fault(&self, source: FileError) -> DownloadFault {
         DownloadFault::Write { path: self.target.to_string(), source }
     }
+}
+
+/// Whether an earlier run stopped between giving the file its name and ending the job: then what
+/// has the name is the file that was staged.
+fn placed_before(
+    target: &LandingPath,
+    staging: &RelPath,
+    state: &DesprayState,
+) -> Result<Option<Size>, FileError> {
+    let Some(staged) = state.placing else { return Ok(None) };
+    match target.tree.metadata(staging) {
+        Err(error) if error.cause == Cause::Missing => {}
+        _ => return Ok(None),
+    }
+    let Ok(found) = target.tree.metadata(&target.path) else { return Ok(None) };
+    // Getting its name changes a file's ctime.
+    let renamed = Fingerprint { ctime_nanos: staged.ctime_nanos, ..found.fingerprint() };
+    if found.kind != FileKind::Regular || renamed != staged {
+        return Ok(None);
+    }
+    sync_directory(target)?;
+    Ok(Some(Size { bytes: found.len, parts: state.parts }))
+}
+
+fn sync_directory(target: &LandingPath) -> Result<(), FileError> {
+    target.tree.sync_dir(&target.path.parent().unwrap_or_default())
 }
 
 /// Notes what the relay opened; what was held of something else does not count any more.
@@ -349,3 +355,6 @@ fn open_staging(
     tree.sync_dir(&directory)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;

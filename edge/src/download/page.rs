@@ -3,7 +3,7 @@
 
 use super::fault::DownloadFault;
 use super::reading::{DownloadSink, Tally};
-use super::state::ReadState;
+use super::state::{ReadState, check_if_whole};
 use crate::landing::LandingPath;
 use skyspray_link::receive::Sink;
 use skyspray_link::seam::files::{Caching, Cause, File, FileError, RelPath, Replace};
@@ -45,7 +45,7 @@ pub(super) struct PageSink<W>(Arc<Inner<W>>);
 
 struct Inner<W> {
     places: Vec<Place>,
-    lengths: Vec<u64>,
+    parts: Vec<PartInfo>,
     replace: Replace,
     tally: Arc<Tally>,
     witness: W,
@@ -91,10 +91,10 @@ impl<W: Witness> PageSink<W> {
         (replace, tally, witness): (Replace, Arc<Tally>, W),
         done: BTreeSet<PartIndex>,
     ) -> Self {
-        let lengths = parts.iter().map(|part| part.length).collect();
+        let parts = parts.to_vec();
         let progress = Mutex::new(Progress { state, done, ..Progress::default() });
         let (open, fault) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { places, lengths, replace, tally, witness, open, progress, fault }))
+        Self(Arc::new(Inner { places, parts, replace, tally, witness, open, progress, fault }))
     }
 
     /// Makes the files without a byte, for which no chunk ever comes. Blocks.
@@ -105,7 +105,7 @@ impl<W: Witness> PageSink<W> {
     pub(super) fn place_empty(&self) -> Result<(), DownloadFault> {
         let inner = &self.0;
         let done = lock(&inner.progress).done.clone();
-        let empty = (0..).map(PartIndex).zip(&inner.lengths).filter(|(_, length)| **length == 0);
+        let empty = (0..).map(PartIndex).zip(&inner.parts).filter(|(_, info)| info.length == 0);
         let empty = empty.map(|(part, _)| part).filter(|part| !done.contains(part));
         let empty = empty.collect::<Vec<_>>();
         for &part in &empty {
@@ -188,7 +188,7 @@ impl<W: Witness> Inner<W> {
         let placed = self.rename(part);
         lock(&self.open).remove(&part);
         lock(&self.progress).done.insert(part);
-        let Place { target, staging } = &self.places[part.0 as usize];
+        let target = &self.places[part.0 as usize].target;
         match placed {
             Ok(()) => {
                 let directory = target.path.parent().unwrap_or_default();
@@ -198,8 +198,7 @@ impl<W: Witness> Inner<W> {
             Err(source) if source.cause == Cause::AlreadyExists => {
                 let fault = DownloadFault::TargetExists { path: target.to_string() };
                 lock(&self.progress).taken.push((part, fault));
-                crate::durable::remove_if_there(&*target.tree, staging)
-                    .map_err(|source| self.write_fault(part, source))
+                self.drop_staging(part)
             }
             Err(source) => Err(self.write_fault(part, source)),
         }
@@ -207,7 +206,7 @@ impl<W: Witness> Inner<W> {
 
     fn rename(&self, part: PartIndex) -> Result<(), FileError> {
         let Place { target, staging } = &self.places[part.0 as usize];
-        let (file, length) = (self.file(part, false)?, self.lengths[part.0 as usize]);
+        let (file, length) = (self.file(part, false)?, self.parts[part.0 as usize].length);
         // An earlier run may have left a longer staging file.
         if file.metadata()?.len != length {
             file.set_len(length)?;
@@ -217,18 +216,31 @@ impl<W: Witness> Inner<W> {
     }
 
     fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), DownloadFault> {
-        let mut placed = Vec::new();
+        let (mut placed, mut wrong) = (Vec::new(), Vec::new());
         let state = {
             let mut progress = lock(&self.progress);
             for (part, tree) in changed {
-                if progress.state.note(part, tree, self.lengths[part.0 as usize]) {
+                let info = &self.parts[part.0 as usize];
+                if let Err(refusal) = check_if_whole(part, &tree, info) {
+                    progress.state.forget(part);
+                    wrong.push((part, refusal));
+                } else if progress.state.note(part, tree, info.length) {
                     placed.push(part);
                 }
             }
             progress.state.clone()
         };
         placed.iter().try_for_each(|&part| self.place(part))?;
-        self.witness.note(&state, &placed)
+        self.witness.note(&state, &placed)?;
+        wrong.iter().try_for_each(|(part, _)| self.drop_staging(*part))?;
+        wrong.into_iter().next().map_or(Ok(()), |(_, refusal)| Err(refusal.into()))
+    }
+
+    fn drop_staging(&self, part: PartIndex) -> Result<(), DownloadFault> {
+        lock(&self.open).remove(&part);
+        let Place { target, staging } = &self.places[part.0 as usize];
+        crate::durable::remove_if_there(&*target.tree, staging)
+            .map_err(|source| self.write_fault(part, source))
     }
 
     fn write_fault(&self, part: PartIndex, source: FileError) -> DownloadFault {

@@ -2,8 +2,8 @@
 
 use super::fault::DownloadFault;
 use super::link::Link;
-use super::reading::{DownloadSink, Pools, Tally, in_flight_chunks, open};
-use super::state::ReadState;
+use super::reading::{DownloadSink, Pools, Tally, in_flight_chunks, open, or_replaced};
+use super::state::{ReadState, check_if_whole};
 use crate::context::Context;
 use crate::output::Reporter;
 use skyspray_link::receive::{ReceiveJob, Sink};

@@ -88,6 +88,35 @@ pub(super) async fn open(session: &Session, request: OpenRead) -> Result<Opened,
     Ok(Opened { exchange, job, readable, parts })
 }
 
+/// Why a read of a pinned generation went wrong: `fault`, or that the generation was replaced under
+/// it. Bytes that are not what was committed, or not there, may be those of its successor.
+pub(super) async fn or_replaced(
+    session: &Session,
+    request: OpenRead,
+    fault: DownloadFault,
+) -> DownloadFault {
+    let doubtful = match &fault {
+        DownloadFault::Refused(refusal) => matches!(
+            refusal.code,
+            RefusalCode::DigestMismatch | RefusalCode::StoredCorrupt | RefusalCode::Missing
+        ),
+        _ => false,
+    };
+    if !doubtful || request.generation.is_none() {
+        return fault;
+    }
+    // What is opened for this is let go of before a chunk is sent.
+    match open(session, request).await {
+        Err(DownloadFault::Refused(refusal)) if tells_of_successor(refusal.code) => refusal.into(),
+        _ => fault,
+    }
+}
+
+/// Whether a refusal to open a pinned generation says that it is being replaced or was.
+fn tells_of_successor(code: RefusalCode) -> bool {
+    matches!(code, RefusalCode::SourceChanged | RefusalCode::Busy | RefusalCode::Missing)
+}
+
 impl Opened {
     /// A machine for this job that has been told of every part.
     pub(super) fn machine(

@@ -3,12 +3,12 @@
 
 use super::fault::DownloadFault;
 use super::reading::{DownloadSink, Tally};
-use super::state::ReadState;
+use super::state::{ReadState, check_if_whole};
 use crate::journal::JobLog;
 use crate::output::Reporter;
 use serde::{Deserialize, Serialize};
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Cause, File, FileError};
+use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
 use skyspray_wire::message::PartInfo;
@@ -16,7 +16,7 @@ use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Version of [`DesprayState`] this build reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What the journal keeps of a despray. Fields are only ever added under another version.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -27,8 +27,8 @@ pub(super) struct DesprayState {
     pub(super) parts: u32,
     /// What is held of it.
     pub(super) read: ReadState,
-    /// Everything is held: the file is about to get its name.
-    pub(super) placing: bool,
+    /// Everything is held: the staging file, which this is, is about to get its name.
+    pub(super) placing: Option<Fingerprint>,
 }
 
 impl DesprayState {
@@ -92,8 +92,8 @@ pub(super) struct FileSink {
     file: Arc<dyn File>,
     /// `zone:path` of the file, for messages.
     shown: String,
-    /// Where each part begins, and its length.
-    places: Arc<[(u64, u64)]>,
+    /// Where each part begins, and what was said of it.
+    places: Arc<[(u64, PartInfo)]>,
     total: u64,
     progress: Arc<Progress>,
     tally: Arc<Tally>,
@@ -113,7 +113,7 @@ impl FileSink {
         let places = parts.iter().map(|part| {
             let start = total;
             total += part.length;
-            (start, part.length)
+            (start, *part)
         });
         let places = places.collect();
         Self { file, shown, places, total, progress, tally, fault: Mutex::new(None) }
@@ -152,11 +152,22 @@ impl Sink for FileSink {
     async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {
         let (progress, places) = (Arc::clone(&self.progress), Arc::clone(&self.places));
         let kept = tokio::task::spawn_blocking(move || {
+            let mut wrong = None;
             progress.keep(|state| {
                 for (part, tree) in changed {
-                    state.read.note(part, tree, places[part.0 as usize].1);
+                    let (_, info) = &places[part.0 as usize];
+                    match check_if_whole(part, &tree, info) {
+                        Ok(()) => {
+                            state.read.note(part, tree, info.length);
+                        }
+                        Err(refusal) => {
+                            state.read.forget(part);
+                            wrong.get_or_insert(refusal);
+                        }
+                    }
                 }
-            })
+            })?;
+            wrong.map_or(Ok(()), |refusal| Err(refusal.into()))
         });
         let kept = kept.await.expect("keeping a record does not panic");
         kept.map_err(|fault| self.fail(fault))?;

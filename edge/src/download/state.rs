@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{ChunkSize, PartIndex};
 use skyspray_wire::limits::PAGE_MAX;
-use skyspray_wire::message::PartRuns;
-use skyspray_wire::receiver::Receiver;
+use skyspray_wire::message::{PartInfo, PartRuns};
+use skyspray_wire::receiver::{ReceiveError, Receiver};
+use skyspray_wire::refusal::Refusal;
 use std::collections::BTreeMap;
 
 /// The durable chunks of a read job, part by part.
@@ -56,6 +57,13 @@ impl ReadState {
         is_whole
     }
 
+    /// Forgets the chunks of a part that is not whole; whether there were any.
+    pub(super) fn forget(&mut self, part: PartIndex) -> bool {
+        let Some(tree) = self.begun.remove(&part) else { return false };
+        self.bytes -= tree.bytes();
+        true
+    }
+
     /// Tells a new machine what is held.
     pub(super) fn restore(&self, machine: &mut Receiver) {
         self.whole.keys().for_each(|&part| machine.handle_resumed_complete(part));
@@ -89,11 +97,32 @@ impl ReadState {
     }
 }
 
+/// Compares a part, once it is whole, with the digests the relay stated. Nothing may count as whole
+/// before this: the machine compares only what was recorded already.
+pub(super) fn check_if_whole(
+    part: PartIndex,
+    tree: &PartTree,
+    info: &PartInfo,
+) -> Result<(), Refusal> {
+    let Some((found, crc32)) = tree.root(info.length) else { return Ok(()) };
+    let error = match (info.digest, info.crc32) {
+        (Some(stated), _) if stated != found => {
+            ReceiveError::DigestMismatch { part, found, stated }
+        }
+        (_, Some(stated)) if stated != crc32 => {
+            ReceiveError::CrcMismatch { part, found: crc32, stated }
+        }
+        _ => return Ok(()),
+    };
+    Err(error.refusal())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyspray_wire::digest::ChunkValue;
+    use skyspray_wire::digest::{ChunkValue, Digest};
     use skyspray_wire::ids::{ChunkIndex, Epoch, JobId};
+    use skyspray_wire::refusal::RefusalCode;
 
     fn size() -> ChunkSize {
         ChunkSize::try_new(1024).unwrap()
@@ -123,6 +152,45 @@ mod tests {
 
         assert_eq!(state.bytes(), 5 * 1024);
         assert_eq!(state.runs(), [part_runs(0, &[(1, 2), (3, 5)]), part_runs(1, &[(0, 2)])]);
+    }
+
+    #[test]
+    fn a_whole_part_must_have_the_digest_and_the_crc_that_were_stated() {
+        let info = |digest, crc32| PartInfo {
+            length: 2048,
+            digest,
+            crc32,
+            records: None,
+            modified_ns: None,
+        };
+        let (right, crc32) = tree(&[0, 1]).root(2048).unwrap();
+        let check = |chunks: &[u64], info| {
+            check_if_whole(PartIndex(0), &tree(chunks), &info).map_err(|refusal| refusal.code)
+        };
+        let wrong = Some(Digest::of(b"x"));
+
+        assert_eq!(check(&[0, 1], info(Some(right), Some(crc32))), Ok(()));
+        assert_eq!(check(&[0, 1], info(None, None)), Ok(()), "nothing was stated");
+        assert_eq!(check(&[0, 1], info(wrong, None)), Err(RefusalCode::DigestMismatch));
+        assert_eq!(
+            check(&[0, 1], info(Some(right), Some(!crc32))),
+            Err(RefusalCode::DigestMismatch)
+        );
+        assert_eq!(check(&[1], info(wrong, None)), Ok(()), "it is not whole");
+    }
+
+    #[test]
+    fn what_is_forgotten_of_a_part_is_not_named_or_counted() {
+        let mut state = ReadState::default();
+        state.note(PartIndex(0), tree(&[0, 1]), 9000);
+        state.note(PartIndex(1), tree(&[0, 1]), 2048);
+
+        assert!(state.forget(PartIndex(0)));
+        assert!(!state.forget(PartIndex(0)));
+        assert!(!state.forget(PartIndex(1)), "a whole part stays");
+
+        assert_eq!(state.bytes(), 2048);
+        assert_eq!(state.runs(), [part_runs(1, &[(0, 2)])]);
     }
 
     #[test]

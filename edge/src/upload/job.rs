@@ -74,6 +74,7 @@ impl Transfer {
         streams_allowed: u32,
         beside: impl Future<Output = Result<(), UploadFault>>,
     ) -> Result<(), UploadFault> {
+        self.send.begin_session();
         held.iter().flat_map(|page| &page.parts).for_each(|part| self.send.note_held(part));
         self.send.reopened();
         let (streams, mut opened) = mpsc::channel(STREAMS as usize);

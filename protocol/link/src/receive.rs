@@ -135,8 +135,11 @@ impl<S: Sink> ReceiveJob<S> {
     /// sink after this, so that another session may take the job over.
     pub async fn retire(&self, refusal: Refusal) {
         self.fail(refusal);
-        let all = self.writes.acquire_many(WRITES_MAX).await;
-        all.expect("the semaphore is never closed").forget();
+        // An error says that it was retired before.
+        if let Ok(all) = self.writes.acquire_many(WRITES_MAX).await {
+            all.forget();
+            self.writes.close();
+        }
     }
 
     /// The sink.

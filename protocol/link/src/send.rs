@@ -124,6 +124,12 @@ impl SendJob {
         self.progress.subscribe()
     }
 
+    /// A session begins: what was in flight in an earlier one goes again unless the receiver turns
+    /// out to have it. Comes before [`SendJob::note_held`].
+    pub fn begin_session(&mut self) {
+        self.machine.handle_session_lost();
+    }
+
     /// Notes chunks the receiver has, as it said when the job was opened in this session.
     pub fn note_held(&mut self, part: &PartRuns) {
         self.machine.handle_held(part);
@@ -146,18 +152,6 @@ impl SendJob {
     ///
     /// See [`SendError`].
     pub async fn run<E: std::error::Error + 'static>(
-        &mut self,
-        feed: &mut Feed<E>,
-        lane: Lane<'_>,
-    ) -> Result<(), SendError<E>> {
-        let result = self.run_session(feed, lane).await;
-        if result.is_err() {
-            self.machine.handle_session_lost();
-        }
-        result
-    }
-
-    async fn run_session<E: std::error::Error + 'static>(
         &mut self,
         feed: &mut Feed<E>,
         lane: Lane<'_>,

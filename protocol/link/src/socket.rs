@@ -60,8 +60,8 @@ impl Head {
 }
 
 impl Batch {
-    /// Whether `transmit` can go out together with what is held back.
-    fn takes(&self, transmit: &Transmit<'_>) -> bool {
+    /// Whether `transmit` can go out together with what is held back, at most `segments_max` in all.
+    fn takes(&self, transmit: &Transmit<'_>, segments_max: usize) -> bool {
         let Some(head) = self.head else { return true };
         let bytes = self.bytes.len() + transmit.contents.len();
         let same = Head {
@@ -73,7 +73,7 @@ impl Batch {
             || (transmit.segment_size.is_none() && transmit.contents.len() < head.segment_bytes);
         same && fits
             && bytes <= JOINED_BYTES_MAX
-            && bytes.div_ceil(head.segment_bytes) <= JOINED_SEGMENTS_MAX
+            && bytes.div_ceil(head.segment_bytes) <= segments_max
     }
 
     fn push(&mut self, transmit: &Transmit<'_>) {
@@ -82,12 +82,12 @@ impl Batch {
     }
 
     /// Whether nothing more can be added: full, or ended by a shorter segment.
-    fn is_ended(&self) -> bool {
+    fn is_ended(&self, segments_max: usize) -> bool {
         self.head.is_some_and(|head| {
             let next = self.bytes.len() + head.segment_bytes;
             !self.bytes.len().is_multiple_of(head.segment_bytes)
                 || next > JOINED_BYTES_MAX
-                || next / head.segment_bytes > JOINED_SEGMENTS_MAX
+                || next / head.segment_bytes > segments_max
         })
     }
 }
@@ -106,6 +106,12 @@ impl JoiningSocket {
 
     fn lock(&self) -> MutexGuard<'_, Batch> {
         self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many segments one send may have. Falls to 1 when the kernel turns out not to split
+    /// what it is given.
+    fn segments_max(&self) -> usize {
+        self.state.max_gso_segments().clamp(1, JOINED_SEGMENTS_MAX)
     }
 
     /// Sends what is held back.
@@ -160,12 +166,12 @@ impl AsyncUdpSocket for JoiningSocket {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let mut batch = self.lock();
-        if !batch.takes(transmit) {
+        if !batch.takes(transmit, self.segments_max()) {
             self.flush(&mut batch)?;
         }
         let was_empty = batch.head.is_none();
         batch.push(transmit);
-        if batch.is_ended() {
+        if batch.is_ended(self.segments_max()) {
             // What cannot be sent now stays held back; it was accepted.
             match self.flush(&mut batch) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
@@ -252,15 +258,15 @@ mod tests {
         let mut batch = Batch::default();
         let full = [0u8; 3000];
         for _ in 0..3 {
-            assert!(batch.takes(&transmit(&full, Some(1000))));
+            assert!(batch.takes(&transmit(&full, Some(1000)), JOINED_SEGMENTS_MAX));
             batch.push(&transmit(&full, Some(1000)));
-            assert!(!batch.is_ended());
+            assert!(!batch.is_ended(JOINED_SEGMENTS_MAX));
         }
 
-        assert!(!batch.takes(&transmit(&full[..2400], Some(1200))));
-        assert!(batch.takes(&transmit(&full[..300], None)));
+        assert!(!batch.takes(&transmit(&full[..2400], Some(1200)), JOINED_SEGMENTS_MAX));
+        assert!(batch.takes(&transmit(&full[..300], None), JOINED_SEGMENTS_MAX));
         batch.push(&transmit(&full[..300], None));
-        assert!(batch.is_ended());
+        assert!(batch.is_ended(JOINED_SEGMENTS_MAX));
         assert_eq!(batch.bytes.len(), 9300);
     }
 
@@ -269,13 +275,37 @@ mod tests {
         let mut batch = Batch::default();
         let segment = [0u8; 1452];
         let mut segments = 0;
-        while !batch.is_ended() {
-            assert!(batch.takes(&transmit(&segment, None)));
+        while !batch.is_ended(JOINED_SEGMENTS_MAX) {
+            assert!(batch.takes(&transmit(&segment, None), JOINED_SEGMENTS_MAX));
             batch.push(&transmit(&segment, None));
             segments += 1;
         }
 
         assert_eq!(segments, JOINED_SEGMENTS_MAX);
+    }
+
+    #[test]
+    fn nothing_joins_where_the_kernel_splits_nothing() {
+        let mut batch = Batch::default();
+        let segment = [0u8; 1200];
+        assert!(batch.takes(&transmit(&segment, None), 1));
+        batch.push(&transmit(&segment, None));
+
+        assert!(batch.is_ended(1));
+        assert!(!batch.takes(&transmit(&segment, None), 1));
+        assert!(!batch.takes(&transmit(&segment[..300], None), 1));
+    }
+
+    #[test]
+    fn a_limit_that_falls_ends_what_was_begun() {
+        let mut batch = Batch::default();
+        let segment = [0u8; 1200];
+        batch.push(&transmit(&segment, None));
+        batch.push(&transmit(&segment, None));
+        assert!(!batch.is_ended(JOINED_SEGMENTS_MAX));
+
+        assert!(!batch.takes(&transmit(&segment, None), 1));
+        assert!(batch.is_ended(1));
     }
 
     #[test]
@@ -285,7 +315,7 @@ mod tests {
         let mut other = transmit(&[0; 100], None);
         other.destination = SocketAddr::from(([127, 0, 0, 1], 10));
 
-        assert!(!batch.takes(&other));
+        assert!(!batch.takes(&other, JOINED_SEGMENTS_MAX));
     }
 
     #[tokio::test]

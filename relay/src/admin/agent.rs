@@ -67,10 +67,10 @@ pub(super) enum TokenLifeError {
     #[error(transparent)]
     Unit(#[from] UnitError),
     /// Useless or dangerous.
-    #[error("{life:?} is not between 1s and 7d")]
+    #[error("{text:?} is not between 1s and 7d")]
     OutOfRange {
-        /// The duration found.
-        life: Duration,
+        /// As it was typed.
+        text: String,
     },
 }
 
@@ -79,7 +79,7 @@ fn token_life(text: &str) -> Result<Duration, TokenLifeError> {
     if (Duration::from_secs(1)..=TOKEN_LIFE_MAX).contains(&life) {
         Ok(life)
     } else {
-        Err(TokenLifeError::OutOfRange { life })
+        Err(TokenLifeError::OutOfRange { text: text.to_owned() })
     }
 }
 

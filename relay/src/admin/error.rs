@@ -10,7 +10,7 @@ use skyspray_certs::relay_identity::RelayIdentityError;
 use skyspray_certs::store::StoreError;
 use skyspray_certs::trust_domain::TrustDomain;
 use skyspray_link::seam::files::{FileError, RootError};
-use skyspray_wire::ids::PartIndex;
+use skyspray_wire::ids::{JobId, PartIndex};
 use skyspray_wire::name::PlaneName;
 use std::io;
 use std::path::PathBuf;
@@ -81,6 +81,12 @@ pub enum AdminError {
     /// A job cannot be changed.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// A job that has done what it was to do is not given up.
+    #[error("job {job} is committed and cannot be cancelled")]
+    JobCommitted {
+        /// The job.
+        job: JobId,
+    },
     /// A plane cannot be opened.
     #[error("plane {plane} cannot be used")]
     PlaneOpen {
@@ -184,6 +190,7 @@ impl Failure for AdminError {
             | Self::Config(_)
             | Self::TrustDomainDiffers { .. }
             | Self::Directory { .. }
+            | Self::JobCommitted { .. }
             | Self::PlaneOpen { .. } => Exit::Usage,
             Self::Identity(error) => identity_exit(error),
             Self::IdentityMake(_) | Self::Key(_) | Self::Addresses { .. } => Exit::Internal,
@@ -238,6 +245,9 @@ impl Failure for AdminError {
                  a lost identity is revoked and the edge added under another name"
             }
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
+            Self::JobCommitted { .. } => {
+                "a logical file is removed with skyspray-relay file remove PLANE:NAME"
+            }
             Self::Job(_) => "look at it with skyspray-relay job show JOB",
             Self::PlaneOpen { .. } | Self::PlaneTest { .. } => {
                 "check url in relay.toml, the mount, and the rights of this user there"

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use thiserror::Error;
 
 /// `init`.
 #[derive(Args, Clone, Debug)]
@@ -22,13 +23,13 @@ pub struct InitArgs {
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
     /// Where enrolled edges connect, as IP:PORT; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:4433")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address, default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
     /// Where edges enroll, as IP:PORT; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:4434")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address, default_value = "0.0.0.0:4434")]
     pub enroll_listen: SocketAddr,
     /// Written to relay.toml for an HTTP interface; this version serves none.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub api_listen: Option<SocketAddr>,
     /// Name or address by which edges reach this relay [default: the host name].
     #[arg(long, value_name = "HOST")]
@@ -39,6 +40,17 @@ pub struct InitArgs {
     /// A storage plane, e.g. `data=file:///srv/data`; its directory is made if need be.
     #[arg(long = "plane", value_name = "NAME=URL")]
     pub planes: Vec<PlaneArg>,
+}
+
+/// A text that is not the address of a listener.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{text:?} is not IP:PORT, such as 0.0.0.0:4433")]
+pub(super) struct ListenAddressError {
+    text: String,
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, ListenAddressError> {
+    text.parse().map_err(|_| ListenAddressError { text: text.chars().take(80).collect() })
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::output::{Row, when};
 use super::{AdminError, Output};
-use crate::catalogue::{Actor, JobFilter, JobKey, JobRecord};
+use crate::catalogue::{Actor, JobError, JobFilter, JobKey, JobRecord};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skyspray_wire::ids::JobId;
@@ -208,6 +208,10 @@ async fn cancel(
 ) -> Result<(), AdminError> {
     let id = find(job, context).await?.job;
     let catalogue = context.catalogue().await?;
-    catalogue.abort(id, None, &Actor::Operator, context.host.now_ms()).await?;
+    let aborted = catalogue.abort(id, None, &Actor::Operator, context.host.now_ms()).await;
+    aborted.map_err(|error| match error {
+        JobError::State { job, state: JobState::Committed } => AdminError::JobCommitted { job },
+        error => error.into(),
+    })?;
     show(&JobArg(JobKey::Id(id)), context, output).await
 }

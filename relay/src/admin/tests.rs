@@ -106,7 +106,9 @@ fn arguments_that_cannot_be_used_are_a_usage_error_that_says_why() {
     let rule = error(&["agent", "add", "a", "--allow", "write:data"]);
     assert!(rule.contains("\"write\" is none of push,pull,list,remove,overwrite"), "{rule}");
     let life = error(&["agent", "add", "a", "--ttl", "8d"]);
-    assert!(life.contains("691200s is not between 1s and 7d"), "{life}");
+    assert!(life.contains("\"8d\" is not between 1s and 7d"), "{life}");
+    let listen = error(&["init", "x", "--listen", "4433"]);
+    assert!(listen.contains("\"4433\" is not IP:PORT, such as 0.0.0.0:4433"), "{listen}");
     let name = error(&["agent", "add", "Edge"]);
     assert!(name.contains("agent name \"Edge\" is not 1 to 40"), "{name}");
 }

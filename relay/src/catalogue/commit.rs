@@ -16,12 +16,16 @@ use skyspray_wire::name::{LogicalName, PlaneName};
 use skyspray_wire::receipt::{ListDigest, Receipt};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
+/// Whether the agent, as it is inside the transaction, may do what the job asks for. Must be quick.
+/// That it is enrolled is checked already.
+pub type Allowed<'a> = &'a (dyn Fn(&AgentRecord, &JobRecord) -> Result<(), Refusal> + Sync);
+
 /// What the caller adds to a commit. Both run inside the transaction and must be quick.
 #[derive(Clone, Copy)]
 pub struct Gate<'a> {
     /// Whether the agent, as it is at this moment, may do this. That it is enrolled is checked
     /// already.
-    pub allowed: &'a (dyn Fn(&AgentRecord, &JobRecord) -> Result<(), Refusal> + Sync),
+    pub allowed: Allowed<'a>,
     /// Makes the encoded signed receipt that is stored and sent.
     pub sign: &'a (dyn Fn(&Receipt) -> Vec<u8> + Sync),
 }
@@ -41,13 +45,13 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// Refused by the gate (written to the audit; the job stays sealed and is the caller's to
-    /// abort), stale, not sealed, or the name exists and may not be replaced.
+    /// Stale, not sealed, or the name exists and may not be replaced. Whether the agent may commit
+    /// was decided when the job was sealed: its parts may have replaced others since.
     pub async fn commit_spray(
         &self,
         job: JobId,
         epoch: Epoch,
-        gate: Gate<'_>,
+        sign: &(dyn Fn(&Receipt) -> Vec<u8> + Sync),
         now_ms: i64,
     ) -> Result<Committed, JobError> {
         let mut tx = self.store.begin().await?;
@@ -60,7 +64,7 @@ impl Catalogue {
         if record.state != JobState::Sealed {
             return Err(JobError::State { job, state: record.state });
         }
-        match publish(&mut tx, &record, target, gate, now_ms).await {
+        match publish(&mut tx, &record, target, sign, now_ms).await {
             Ok(committed) => {
                 tx.commit().await?;
                 Ok(committed)
@@ -75,10 +79,9 @@ async fn publish(
     tx: &mut Connection,
     job: &JobRecord,
     target: (&PlaneName, &LogicalName),
-    gate: Gate<'_>,
+    sign: &(dyn Fn(&Receipt) -> Vec<u8> + Sync),
     now_ms: i64,
 ) -> Result<Committed, JobError> {
-    permit(tx, job, gate).await?;
     let file = hold(tx, job, target).await?;
     if file.current.is_some() && !job.overwrite {
         return Err(JobError::Exists { name: target.1.to_string() });
@@ -89,7 +92,7 @@ async fn publish(
         return Err(JobError::Incomplete { sealed, parts });
     }
     let receipt = receipt(job, &content, Some(file.next), now_ms);
-    let signed = (gate.sign)(&receipt);
+    let signed = sign(&receipt);
     if let Some(current) = file.current {
         retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await?;
     }
@@ -103,7 +106,7 @@ async fn publish(
 pub(super) async fn permit(
     tx: &mut Connection,
     job: &JobRecord,
-    gate: Gate<'_>,
+    allowed: Allowed<'_>,
 ) -> Result<(), JobError> {
     let revoked = || JobError::Refused(Refusal::new(RefusalCode::AgentRevoked, ""));
     let agent = match lock_agent(tx, &job.agent).await {
@@ -114,7 +117,7 @@ pub(super) async fn permit(
     if agent.state != AgentState::Enrolled {
         return Err(revoked());
     }
-    (gate.allowed)(&agent, job).map_err(JobError::Refused)
+    allowed(&agent, job).map_err(JobError::Refused)
 }
 
 /// Ends a transaction that has refused a commit and written nothing, with its line in the audit.

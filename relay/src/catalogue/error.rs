@@ -196,7 +196,7 @@ impl JobError {
             Self::Stale { .. } => RefusalCode::EpochStale,
             Self::State { .. } | Self::Incomplete { .. } => RefusalCode::Incomplete,
             Self::Kind { .. } | Self::PartUnknown { .. } => RefusalCode::Malformed,
-            Self::PartDiffers { .. } => RefusalCode::DigestMismatch,
+            Self::PartDiffers { .. } => RefusalCode::JobDiffers,
             Self::PathTaken { .. } => RefusalCode::PathBlocked,
             Self::PathBusy { .. } => RefusalCode::Busy,
         };

@@ -158,7 +158,10 @@ async fn reopen(
     if let Some(done) = known.committed() {
         return Ok(Opening::Committed(done));
     }
-    bump(tx, new.job, now_ms).await?;
+    // A sealed job is only finished, and whoever does that must not be fenced off on the way.
+    if known.state != JobState::Sealed {
+        bump(tx, new.job, now_ms).await?;
+    }
     let record = load_job(tx, new.job).await?.ok_or(JobError::Unknown { job: new.job })?;
     Ok(Opening::Granted(Opened {
         epoch: record.epoch,

@@ -101,10 +101,15 @@ async fn add_file(
         if known.path.as_ref() != Some(&path) {
             return Err(JobError::PartDiffers { part });
         }
-        if known.state == PartState::Committed {
+        let same = known.length == Some(file.length) && known.modified_ns == Some(file.modified_ns);
+        if known.state == PartState::Committed && same {
             return Ok(FileStanding::Committed);
         }
-        let same = known.length == Some(file.length) && known.modified_ns == Some(file.modified_ns);
+        if known.state == PartState::Committed {
+            let detail = format!("{path}: changed since this push sent it; push it again");
+            let refusal = Refusal::new(RefusalCode::SourceChanged, detail);
+            return Ok(FileStanding::Refused(refusal));
+        }
         if same {
             return Ok(FileStanding::Open { tree: known.tree });
         }

@@ -2,6 +2,7 @@
 
 use super::Catalogue;
 use super::audit::{Actor, AuditEvent, append};
+use super::commit::{Allowed, permit, refused};
 use super::dialect::Connection;
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
@@ -55,19 +56,28 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Turns an open spray whose parts are all sealed into a sealed one. From here on it is only
-    /// ever finished, and its parts may take their places on the plane. Sealing it again changes
-    /// nothing.
+    /// Turns an open spray whose parts are all sealed into a sealed one, if the agent may still
+    /// commit it. From here on it is only ever finished, and its parts may take their places on the
+    /// plane. Sealing it again changes nothing.
     ///
     /// # Errors
     ///
-    /// Stale, parts missing, or what stood at a part's place is being deleted at this moment.
-    pub async fn mark_sealed(&self, job: JobId, epoch: Epoch, now_ms: i64) -> Result<(), JobError> {
+    /// Refused (written to the audit; the job stays open), stale, parts missing, or what stood at a part's place is being deleted at this moment.
+    pub async fn mark_sealed(
+        &self,
+        job: JobId,
+        epoch: Epoch,
+        allowed: Allowed<'_>,
+        now_ms: i64,
+    ) -> Result<(), JobError> {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         let (plane, _) = record.logical().ok_or(JobError::Kind { job })?;
         if record.state == JobState::Sealed {
             return Ok(());
+        }
+        if let Err(error) = permit(&mut tx, &record, allowed).await {
+            return Err(refused(tx, &record, error, now_ms).await);
         }
         let row = sqlx::query(
             "SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'",

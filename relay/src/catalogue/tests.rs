@@ -77,19 +77,25 @@ impl Bench {
         self.catalogue.job(&JobKey::Id(new.job)).await.unwrap().unwrap()
     }
 
-    /// Opens a spray and seals it.
-    async fn sealed(&self, new: &NewJob, now_ms: i64) -> Epoch {
+    /// Opens a spray and seals its parts.
+    async fn parts_sealed(&self, new: &NewJob, now_ms: i64) -> Epoch {
         let epoch = self.open(new, now_ms).await.unwrap().epoch;
         let parts = parts_of(new);
         self.catalogue.seal_parts(new.job, epoch, &parts, now_ms).await.unwrap();
-        self.catalogue.mark_sealed(new.job, epoch, now_ms).await.unwrap();
+        epoch
+    }
+
+    /// Opens a spray and seals it.
+    async fn sealed(&self, new: &NewJob, now_ms: i64) -> Epoch {
+        let epoch = self.parts_sealed(new, now_ms).await;
+        self.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, now_ms).await.unwrap();
         epoch
     }
 
     /// Opens a spray, seals and commits it.
     async fn committed(&self, new: &NewJob, now_ms: i64) -> Committed {
         let epoch = self.sealed(new, now_ms).await;
-        self.catalogue.commit_spray(new.job, epoch, OPEN_GATE, now_ms).await.unwrap()
+        self.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, now_ms).await.unwrap()
     }
 
     async fn discard_paths(&self) -> Vec<String> {

@@ -158,7 +158,14 @@ fn planes_of_other_kinds_and_layouts_are_refused_by_name() {
 fn hosts_that_no_edge_could_reach_are_refused() {
     let with = |from: &str, to: &str| parse(&LEAST.replace(from, to)).unwrap_err().to_string();
 
-    assert_eq!(with("relay.example", "relay.example:4433"), "public_name is not a host");
+    assert_eq!(
+        with("relay.example", "a b"),
+        "public name \"a b\" is not a host name or IP address"
+    );
+    assert_eq!(
+        with("relay.example", "relay.example:4433"),
+        "public name \"relay.example:4433\" is not a host name or IP address"
+    );
     assert_eq!(with("'sky.example'", "'Sky'"), "trust_domain is not usable");
     assert_eq!(
         with("4434", "4433"),

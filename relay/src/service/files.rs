@@ -5,7 +5,7 @@ use super::{ServiceError, allowed_path, refusal_of};
 use crate::access::Operation;
 use crate::catalogue::{FileStanding, Gate, NewFile};
 use crate::commit;
-use crate::plane::{Finish, Finished, PlaneError};
+use crate::plane::{Finish, Finished, Plane, PlaneError};
 use crate::session::Greeted;
 use crate::sink::{PlaneSink, decode_tree};
 use crate::state::{Relay, blocking, internal};
@@ -108,8 +108,8 @@ async fn stand(
     };
     job.sink().add_file(part, path);
     let Some(tree) = tree.as_deref().and_then(decode_tree) else { return };
-    let (sink, bytes) = (Arc::clone(job.sink()), tree.bytes());
-    match blocking(move || sink.resume_part(part, bytes)).await {
+    let (sink, resuming, length) = (Arc::clone(job.sink()), tree.clone(), file.length);
+    match blocking(move || sink.resume_part(part, &resuming, Some(length))).await {
         Ok(true) => {
             let runs = tree.runs().map(|run| (run.start, run.end)).collect();
             job.with_machine(|machine| machine.handle_resumed(part, tree));
@@ -139,20 +139,35 @@ pub(super) async fn commit(
     job: &Job,
     seal: SealParts,
 ) -> Result<(), ServiceError> {
-    let relay = &greeted.relay;
-    let record = commit::load(relay, seal.job).await?;
-    let replace = if record.overwrite { Replace::Existing } else { Replace::Never };
-    let (seals, refused) = place(job, seal.parts, replace).await?;
-    let identity = relay.identity();
-    let sign = |receipt: &_| commit::sign(&identity, receipt);
-    let gate = Gate { allowed: &commit::may_commit, sign: &sign };
-    let key = (seal.job, seal.epoch);
-    relay.catalogue.commit_files(key, &seals, gate, relay.now_ms()).await?;
+    let (relay, job) = (Arc::clone(&greeted.relay), Arc::clone(job));
+    // Goes on when the session ends: between the places and the catalogue nothing may be cut off.
+    let committing = tokio::spawn(async move { commit_page(&relay, &job, seal).await });
+    let refused = committing.await.expect("a commit does not panic and is not aborted")?;
     for page in refused.chunks(32) {
         exchange.send(&Reply::FilesRefused(page.to_vec())).await?;
     }
     exchange.send(&Reply::Done).await?;
     Ok(())
+}
+
+async fn commit_page(
+    relay: &Relay,
+    job: &Job,
+    seal: SealParts,
+) -> Result<Vec<(PartIndex, Refusal)>, Refusal> {
+    let record = commit::load(relay, seal.job).await?;
+    let agent = relay.enrolled_agent(&record.agent).await?;
+    commit::may_commit(&agent, &record)?;
+    let replace = if record.overwrite { Replace::Existing } else { Replace::Never };
+    let _placing = relay.plane(record.target.plane())?.placing.lock().await;
+    let (seals, refused) = place(job, seal.parts, replace).await?;
+    let identity = relay.identity();
+    let sign = |receipt: &_| commit::sign(&identity, receipt);
+    let gate = Gate { allowed: &commit::may_commit, sign: &sign };
+    let key = (seal.job, seal.epoch);
+    let committed = relay.catalogue.commit_files(key, &seals, gate, relay.now_ms()).await;
+    committed.map_err(|error| refusal_of(&error))?;
+    Ok(refused)
 }
 
 type Placed = (Vec<PartSeal>, Vec<(PartIndex, Refusal)>);
@@ -178,6 +193,11 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
                     if same { Ok(()) } else { Err(foreign()) }
                 }
                 Ok(Finished::Renamed) => Ok(()),
+                // The file may be this very one, put there before a crash.
+                Err(PlaneError::Exists { .. }) if is_there(sink.plane(), finish, &seal) => {
+                    sink.plane().abort(&finish.target)?;
+                    Ok(())
+                }
                 Err(error) => Err(error.refusal()),
             };
             match outcome {
@@ -188,6 +208,11 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
         Ok::<Placed, PlaneError>((done, refused))
     });
     placed.await.map_err(|error| error.refusal())
+}
+
+fn is_there(plane: &Plane, finish: &Finish, seal: &PartSeal) -> bool {
+    let found = plane.open(finish.target.path()).and_then(|file| file.measure());
+    found.is_ok_and(|found| (found.length, found.digest) == (seal.length, seal.digest))
 }
 
 fn foreign() -> Refusal {

@@ -220,6 +220,10 @@ async fn resume_part(
     let part = row.part;
     if row.state != PartState::Open {
         machine.handle_resumed_complete(part);
+        if sink.is_push() {
+            // Its sender knows: a file is committed before its sender may forget it.
+            return Ok(None);
+        }
         let chunks = machine.chunk_size().count(row.length.unwrap_or(0));
         return Ok((chunks > 0).then(|| vec![(0, chunks)]));
     }
@@ -230,9 +234,8 @@ async fn resume_part(
         machine.handle_parts(part.0 + 1);
     }
     let Some(tree) = row.tree.as_deref().and_then(decode_tree) else { return Ok(None) };
-    let bytes = tree.bytes();
-    let resuming = Arc::clone(sink);
-    let there = blocking(move || resuming.resume_part(part, bytes)).await;
+    let (resuming, known, length) = (Arc::clone(sink), tree.clone(), row.length);
+    let there = blocking(move || resuming.resume_part(part, &known, length)).await;
     if !there.map_err(|error| error.refusal())? {
         return Ok(None);
     }
@@ -325,30 +328,16 @@ pub(super) async fn commit(
     }
     job.with_machine(|machine| machine.handle_commit(commit.parts))
         .map_err(|error| error.refusal())?;
-    let now_ms = relay.now_ms();
     let record = commit::load(relay, commit.job).await?;
-    let replaces = record.overwrite;
-    check_still_allowed(greeted, &record.target, replaces).await?;
-    relay.catalogue.mark_sealed(commit.job, commit.epoch, now_ms).await?;
+    let sealed =
+        relay.catalogue.mark_sealed(commit.job, commit.epoch, &commit::may_commit, relay.now_ms());
+    sealed.await?;
     let commitment = Commitment::of_record(&record, commit.epoch);
     let committed = commit::finish(relay, commitment).await?;
     greeted.remove_write(commit.job);
     relay.jobs.remove_same(commit.job, &job);
     job.retire(Refusal::new(RefusalCode::JobUnknown, "")).await;
     exchange.send(&Reply::Committed(committed)).await?;
-    Ok(())
-}
-
-async fn check_still_allowed(
-    greeted: &Greeted,
-    target: &WriteTarget,
-    overwrite: bool,
-) -> Result<(), Refusal> {
-    let WriteTarget::LogicalFile { plane, name, .. } = target else { return Ok(()) };
-    allowed_name(greeted, Operation::Push, plane, name).await?;
-    if overwrite {
-        allowed_name(greeted, Operation::Overwrite, plane, name).await?;
-    }
     Ok(())
 }
 

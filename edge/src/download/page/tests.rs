@@ -1,10 +1,10 @@
 //! Files that appear whole, on a disk that fills up and crashes.
 
 use super::*;
-use crate::exit::Explain as _;
+use crate::exit::{Exit, Explain as _};
 use crate::landing::ZoneName;
 use skyspray_link::seam::files::{Fault, MemoryTree, Op, Tree as _};
-use skyspray_wire::digest::ChunkValue;
+use skyspray_wire::digest::{ChunkValue, Digest};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize};
 
 /// Bytes held, and the parts that have just got their names.
@@ -45,6 +45,17 @@ fn sink(
     let parts: Vec<PartInfo> = files.iter().map(|(_, length)| info(*length)).collect();
     let with = (replace, Arc::default(), notes.clone());
     Arc::new(PageSink::new(places, &parts, ReadState::default(), with, BTreeSet::new()))
+}
+
+fn sink_of(tree: &MemoryTree, files: &[(&str, &[u8])], notes: &Notes) -> PageSink<Notes> {
+    let places = files.iter().map(|(name, _)| place(tree, name)).collect();
+    let described = files.iter().map(|(_, bytes)| PartInfo {
+        digest: Some(Digest::of(bytes)),
+        ..info(bytes.len() as u64)
+    });
+    let parts: Vec<PartInfo> = described.collect();
+    let with = (Replace::Existing, Arc::default(), notes.clone());
+    PageSink::new(places, &parts, ReadState::default(), with, BTreeSet::new())
 }
 
 fn tree_of(bytes: &[u8]) -> PartTree {
@@ -91,6 +102,29 @@ async fn a_file_has_its_name_when_it_is_whole_and_not_before() {
     assert_eq!(tree.read_dir(&RelPath::root(), None, 10).unwrap().len(), 3, "no staging is left");
     let expected = [(0, vec![1]), (1024, vec![]), (2000, vec![0]), (2005, vec![2])];
     assert_eq!(*lock(&notes.0), expected);
+}
+
+#[tokio::test]
+async fn a_file_with_another_digest_than_stated_replaces_nothing_and_spares_the_others() {
+    let (tree, notes) = (MemoryTree::new(1 << 20), Notes::default());
+    let before = tree.create_new(&path("a"), 0o600, Caching::Buffered).unwrap();
+    before.write_all_at(b"before", 0).unwrap();
+    let sink = sink_of(&tree, &[("a", b"hello"), ("b", b"world")], &notes);
+    sink.write(PartIndex(0), 0, b"hellO").unwrap();
+    sink.write(PartIndex(1), 0, b"world").unwrap();
+    sink.sync(&[PartIndex(0), PartIndex(1)]).unwrap();
+
+    let both = vec![(PartIndex(0), tree_of(b"hellO")), (PartIndex(1), tree_of(b"world"))];
+    sink.record(both).await.unwrap_err();
+
+    let fault = sink.take_fault().unwrap();
+    assert_eq!((fault.exit(), fault.concerns_a_file()), (Exit::Mismatch, true));
+    assert_eq!(content(&tree, "a"), Some(b"before".to_vec()));
+    assert_eq!(content(&tree, ".skyspray-a"), None);
+    assert_eq!(content(&tree, "b"), Some(b"world".to_vec()));
+    let end = sink.finish().unwrap();
+    assert_eq!(end.done, BTreeSet::from([PartIndex(1)]));
+    assert_eq!(*lock(&notes.0), [(5, vec![1])]);
 }
 
 #[tokio::test]

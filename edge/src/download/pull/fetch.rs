@@ -42,21 +42,31 @@ impl Page {
         if opened.parts.len() != self.files.len() {
             return Err(DownloadFault::Unexpected { what: "files to be read" });
         }
-        let same = |(known, found): (&Option<PartInfo>, &PartInfo)| {
-            known.is_none_or(|known| known == *found)
-        };
-        let all_same = self.known.iter().zip(&opened.parts).all(same);
-        if all_same && self.state.fits(opened.readable.chunk_size) {
-            self.known = opened.parts.iter().copied().map(Some).collect();
-            return Ok(());
-        }
-        if self.done.is_empty() {
+        if !self.state.fits(opened.readable.chunk_size) {
+            if !self.done.is_empty() {
+                // Files that have their names are left out when the page is cut in two.
+                return Err(Refusal::new(RefusalCode::SourceChanged, "").into());
+            }
             self.state = ReadState::default();
-            self.known = vec![None; self.files.len()];
             return Err(DownloadFault::Redescribed);
         }
-        // Files that have their names are left out when the page is cut in two.
-        Err(Refusal::new(RefusalCode::SourceChanged, "").into())
+        if self.forget_changed(&opened.parts) {
+            // The relay was told that chunks of them are held.
+            return Err(DownloadFault::Redescribed);
+        }
+        Ok(())
+    }
+
+    /// Takes what is said of the files now, and forgets what is held of those that are not what
+    /// they were; whether there was anything.
+    fn forget_changed(&mut self, found: &[PartInfo]) -> bool {
+        let mut any = false;
+        for ((part, known), found) in (0..).map(PartIndex).zip(&mut self.known).zip(found) {
+            let changed = known.is_some_and(|known| known != *found);
+            any |= changed && self.state.forget(part);
+            *known = Some(*found);
+        }
+        any
     }
 
     /// The files that are not done, in two halves or, when it is one, alone.

@@ -1,11 +1,11 @@
 //! Bytes at their places, and what is durable in the journal, on a disk that can crash.
 
 use super::*;
-use crate::exit::Explain as _;
+use crate::exit::{Exit, Explain as _};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, Journal};
 use crate::output::Manner;
 use skyspray_link::seam::files::{Caching, Fault, MemoryTree, Op, RelPath, Tree as _};
-use skyspray_wire::digest::ChunkValue;
+use skyspray_wire::digest::{ChunkValue, Digest};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId};
 
 struct Rig {
@@ -52,10 +52,13 @@ impl Rig {
     }
 
     fn sink(&self, file: Arc<dyn File>) -> FileSink {
+        self.sink_of(file, &[info(1500), info(0), info(1024)])
+    }
+
+    fn sink_of(&self, file: Arc<dyn File>, parts: &[PartInfo]) -> FileSink {
         let reporter = Reporter::new(Manner { quiet: true, ..Manner::default() });
         let progress = Progress::new(self.log(), DesprayState::default(), reporter);
-        let parts = [info(1500), info(0), info(1024)];
-        FileSink::new((file, "z:out".into()), &parts, Arc::new(progress), Arc::default())
+        FileSink::new((file, "z:out".into()), parts, Arc::new(progress), Arc::default())
     }
 
     fn create(&self) -> Arc<dyn File> {
@@ -114,6 +117,25 @@ async fn a_full_disk_is_told_here_and_only_as_a_number_to_the_relay() {
 }
 
 #[tokio::test]
+async fn a_part_with_another_digest_than_stated_is_never_kept_as_whole() {
+    let rig = Rig::new();
+    let stated = |byte| PartInfo { digest: Some(Digest::of(&[byte; 2048])), ..info(2048) };
+    let sink = rig.sink_of(rig.create(), &[stated(1), stated(2)]);
+    sink.record(vec![(PartIndex(1), tree(&[7; 1024]))]).await.unwrap();
+    assert_eq!(sink.progress.state().read.bytes(), 1024);
+
+    let both = vec![(PartIndex(0), tree(&[1; 2048])), (PartIndex(1), tree(&[7; 2048]))];
+    sink.record(both).await.unwrap_err();
+
+    assert_eq!(sink.take_fault().unwrap().exit(), Exit::Mismatch);
+    drop(sink);
+    rig.state.crash();
+    let kept = DesprayState::decode(rig.log().checkpoint().unwrap()).read;
+    let runs: Vec<_> = kept.runs().into_iter().map(|part| (part.part, part.runs)).collect();
+    assert_eq!(runs, [(PartIndex(0), vec![(0, 2)])]);
+}
+
+#[tokio::test]
 async fn a_record_the_journal_cannot_keep_is_no_record() {
     let rig = Rig::new();
     let sink = rig.sink(rig.create());
@@ -131,7 +153,7 @@ fn a_state_of_another_version_counts_as_nothing_held() {
 
     assert_eq!(DesprayState::decode(&state.encode()), state);
     let mut newer = state.encode();
-    newer[0] = 2;
+    newer[0] = 3;
     assert_eq!(DesprayState::decode(&newer), DesprayState::default());
     assert_eq!(DesprayState::decode(&[]), DesprayState::default());
 }

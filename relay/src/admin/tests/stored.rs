@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalogue::{
-    Actor, Catalogue, Gate, Invitation, NewJob, Opening, PartLayout, Redemption, SealedPart,
+    Actor, Catalogue, Invitation, NewJob, Opening, PartLayout, Redemption, SealedPart,
 };
 use crate::discard::{Discarded, delete_discards};
 use crate::plane::{Finish, Finished, Layout, PartTarget, Plane, PlaneUrl, part_path};
@@ -134,14 +134,13 @@ impl Stored {
         let staged = self.stage(job, name, parts);
         let sealed: Vec<SealedPart> = staged.iter().map(|(_, sealed)| sealed.clone()).collect();
         self.catalogue.seal_parts(job, epoch, &sealed, NOW_MS).await.unwrap();
-        self.catalogue.mark_sealed(job, epoch, NOW_MS).await.unwrap();
+        self.catalogue.mark_sealed(job, epoch, &|_, _| Ok(()), NOW_MS).await.unwrap();
         for (target, sealed) in staged {
             let length = sealed.seal.length;
             let finish = Finish { target, length, replace: Replace::Existing, staged: None };
             assert_eq!(self.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
         }
-        let gate = Gate { allowed: &|_, _| Ok(()), sign: &|_| b"receipt".to_vec() };
-        self.catalogue.commit_spray(job, epoch, gate, NOW_MS).await.unwrap();
+        self.catalogue.commit_spray(job, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
     }
 
     async fn run(&self, args: &[&str]) -> Ended {
@@ -271,8 +270,9 @@ async fn a_job_that_is_done_or_unknown_is_not_cancelled() {
     stored.spray(job(1), "acme::orders", &[b"one"]).await;
 
     let done = stored.run(&["job", "cancel", &job(1).to_string()]).await;
-    assert_ne!(done.exit, Exit::Done);
-    assert!(done.err.contains("is committed"), "{}", done.err);
+    assert_eq!(done.exit, Exit::Usage);
+    let told = format!("error: job {} is committed and cannot be cancelled\n", job(1));
+    assert!(done.err.starts_with(&told), "{}", done.err);
     let unknown = stored.run(&["job", "cancel", "D20260101-000000-99"]).await;
     assert_eq!(unknown.exit, Exit::Source);
     assert!(unknown.err.starts_with("error: job D20260101-000000-99 does not exist\n"));
@@ -287,7 +287,7 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
     let staged = stored.stage(job(1), "acme::orders", &parts);
     let sealed: Vec<SealedPart> = staged.iter().map(|(_, sealed)| sealed.clone()).collect();
     stored.catalogue.seal_parts(job(1), epoch, &sealed, NOW_MS).await.unwrap();
-    stored.catalogue.mark_sealed(job(1), epoch, NOW_MS).await.unwrap();
+    stored.catalogue.mark_sealed(job(1), epoch, &|_, _| Ok(()), NOW_MS).await.unwrap();
     for index in [0, 2] {
         let (target, sealed) = staged[index].clone();
         let length = sealed.seal.length;

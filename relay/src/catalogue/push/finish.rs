@@ -32,7 +32,7 @@ impl Catalogue {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         require_open_push(&record)?;
-        if let Err(error) = permit(&mut tx, &record, gate).await {
+        if let Err(error) = permit(&mut tx, &record, gate.allowed).await {
             return Err(refused(tx, &record, error, now_ms).await);
         }
         let (mut files, mut bytes, mut list) = (0u64, 0u64, ListDigest::default());
@@ -86,7 +86,7 @@ impl Catalogue {
         }
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         require_open_push(&record)?;
-        if let Err(error) = permit(&mut tx, &record, gate).await {
+        if let Err(error) = permit(&mut tx, &record, gate.allowed).await {
             return Err(refused(tx, &record, error, now_ms).await);
         }
         let found = committed_files(&mut tx, job).await?;

@@ -15,7 +15,7 @@ async fn a_commit_makes_the_generation_visible_with_all_that_is_known_of_it() {
     let epoch = bench.sealed(&new, T).await;
     assert_eq!(bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap(), None);
 
-    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T + 5).await.unwrap();
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T + 5).await.unwrap();
 
     let mut list = ListDigest::default();
     for part in parts_of(&new) {
@@ -59,7 +59,8 @@ async fn a_commit_asked_for_again_in_any_epoch_returns_the_first_result() {
 
     bench.crash().await;
     for epoch in [Epoch(1), Epoch(9)] {
-        let again = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T + 9).await.unwrap();
+        let again =
+            bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T + 9).await.unwrap();
         assert_eq!(again, done);
     }
 
@@ -76,8 +77,8 @@ async fn two_commits_of_one_job_at_once_write_one_generation() {
     let epoch = bench.sealed(&new, T).await;
 
     let (one, two) = tokio::join!(
-        bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T),
-        other.commit_spray(new.job, epoch, OPEN_GATE, T)
+        bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T),
+        other.commit_spray(new.job, epoch, OPEN_GATE.sign, T)
     );
 
     assert_eq!(one.unwrap(), two.unwrap());
@@ -130,10 +131,10 @@ async fn a_job_is_sealed_only_when_every_part_is() {
 
     catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
     catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
-    let error = catalogue.mark_sealed(new.job, epoch, T).await.unwrap_err();
+    let error = catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 2 parts are sealed");
     assert_eq!(error.refusal().code, RefusalCode::Incomplete);
-    let error = catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap_err();
+    let error = catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap_err();
     assert!(matches!(error, JobError::State { state: JobState::Open, .. }));
 
     let changed = SealedPart { seal: seal(0, b"other"), path: parts[0].path.clone() };
@@ -144,8 +145,8 @@ async fn a_job_is_sealed_only_when_every_part_is() {
     assert_eq!(error.to_string(), "part 3 is not one of the job's 2");
 
     catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
-    catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
-    catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+    catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
     catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
     assert_eq!(bench.job(&new).await.state, JobState::Sealed);
 }
@@ -158,8 +159,8 @@ async fn records_are_known_only_when_every_part_counted_them() {
     let mut parts = parts_of(&new);
     parts[1].seal.records = None;
     bench.catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
-    bench.catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
-    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     let current = bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
 
@@ -167,43 +168,51 @@ async fn records_are_known_only_when_every_part_counted_them() {
 }
 
 #[tokio::test]
-async fn the_gate_sees_the_agent_as_it_is_at_the_commit() {
+async fn the_agent_is_judged_as_it_is_when_the_job_is_sealed() {
     let bench = Bench::new().await;
     let new = spray(1, "a::x");
-    let epoch = bench.sealed(&new, T).await;
+    let epoch = bench.parts_sealed(&new, T).await;
     bench.catalogue.set_rules(&agent("edge-1"), &[], T).await.unwrap();
-    let gate = Gate {
-        allowed: &|agent, job| {
-            assert_eq!((&agent.name, job.job), (&job.agent, job_id(1)));
-            match agent.rules.is_empty() {
-                true => Err(Refusal::new(RefusalCode::Forbidden, "a::x")),
-                false => Ok(()),
-            }
-        },
-        ..OPEN_GATE
+    let allowed: Allowed<'_> = &|agent, job| {
+        assert_eq!((&agent.name, job.job), (&job.agent, job_id(1)));
+        match agent.rules.is_empty() {
+            true => Err(Refusal::new(RefusalCode::Forbidden, "a::x")),
+            false => Ok(()),
+        }
     };
 
-    let error = bench.catalogue.commit_spray(new.job, epoch, gate, T).await.unwrap_err();
+    let error = bench.catalogue.mark_sealed(new.job, epoch, allowed, T).await.unwrap_err();
 
     assert_eq!(error.refusal(), Refusal::new(RefusalCode::Forbidden, "a::x"));
-    assert_eq!(bench.job(&new).await.state, JobState::Sealed);
-    assert_eq!(bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap(), None);
+    assert_eq!(bench.job(&new).await.state, JobState::Open);
     let refused = ("job-committed".to_owned(), "refused 201".to_owned());
     assert_eq!(bench.audit_events(1).await, [refused]);
     bench.catalogue.set_rules(&agent("edge-1"), &rules(), T).await.unwrap();
-    bench.catalogue.commit_spray(new.job, epoch, gate, T).await.unwrap();
+    bench.catalogue.mark_sealed(new.job, epoch, allowed, T).await.unwrap();
+    // From here on the commit is only finished, whatever happens to the agent.
+    bench.catalogue.set_rules(&agent("edge-1"), &[], T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_revoked_agent_commits_nothing_whatever_the_gate_says() {
+async fn a_revoked_agent_seals_nothing_whatever_the_gate_says() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.parts_sealed(&new, T).await;
+    bench.catalogue.revoke_agent(&agent("edge-1"), T).await.unwrap();
+
+    let sealed = bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await;
+
+    assert_eq!(sealed.unwrap_err().refusal().code, RefusalCode::AgentRevoked);
+    assert_eq!(bench.job(&new).await.state, JobState::Open);
+}
+
+#[tokio::test]
+async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up() {
     let bench = Bench::new().await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
-    bench.catalogue.revoke_agent(&agent("edge-1"), T).await.unwrap();
 
-    let error = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap_err();
-
-    assert_eq!(error.refusal().code, RefusalCode::AgentRevoked);
     bench.catalogue.abort(new.job, Some(epoch), &Actor::Relay, T).await.unwrap();
     assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
     let discards = bench.catalogue.discards(&plane(), 1).await.unwrap();
@@ -253,13 +262,13 @@ async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing() {
             catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
         }
         if step >= 3 {
-            catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
+            catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
         }
     }
     bench.crash().await;
     assert_eq!(epoch, Epoch(4));
 
-    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     assert_eq!(done.generation, Some(Generation(1)));
     let sealed = bench.catalogue.audit_tail(100).await.unwrap();
@@ -278,7 +287,7 @@ async fn a_transaction_that_was_cut_off_has_written_nothing() {
     bench.crash().await;
 
     assert_eq!(bench.job(&new).await.state, JobState::Sealed);
-    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 }
 
 #[tokio::test]
@@ -289,8 +298,8 @@ async fn a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages() {
     for page in parts_of(&new).chunks(512) {
         bench.catalogue.seal_parts(new.job, epoch, page, T).await.unwrap();
     }
-    bench.catalogue.mark_sealed(new.job, epoch, T).await.unwrap();
-    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     let mut list = ListDigest::default();
     let (mut after, mut seen) = (None, 0);

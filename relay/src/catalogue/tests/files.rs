@@ -100,7 +100,7 @@ async fn a_name_shows_only_between_commit_and_removal() {
     let (new, name) = (spray(1, "a::x"), logical("a::x"));
     let epoch = bench.sealed(&new, T).await;
     assert_eq!(names(&bench, "a", 9).await, Vec::<String>::new());
-    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
     assert_eq!(names(&bench, "a", 9).await, ["a::x"]);
 
     let removed =
@@ -140,7 +140,7 @@ async fn a_name_removed_while_it_is_replaced_comes_back_with_the_commit() {
 
     let claimed = bench.catalogue.claim_discards(&plane(), T, 10, T).await.unwrap();
     assert_eq!(claimed, [], "the sealed job needs these places");
-    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE, T).await.unwrap();
+    let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     assert_eq!(done.generation, Some(Generation(2)));
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());

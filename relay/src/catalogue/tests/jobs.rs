@@ -167,7 +167,7 @@ async fn of_two_sessions_that_continue_a_job_the_older_is_fenced() {
     let sealed = bench.catalogue.seal_parts(new.job, old, &parts_of(&new), T).await.unwrap_err();
     assert_eq!(sealed.refusal().code, RefusalCode::EpochStale);
     assert_eq!(sealed.to_string(), format!("job {} is at epoch 2, not 1", new.job));
-    let marked = bench.catalogue.mark_sealed(new.job, old, T).await.unwrap_err();
+    let marked = bench.catalogue.mark_sealed(new.job, old, OPEN_GATE.allowed, T).await.unwrap_err();
     assert!(matches!(marked, JobError::Stale { .. }));
     let gone = bench.catalogue.touch_jobs(&[(new.job, old)], T).await.unwrap();
     assert_eq!(gone, [(new.job, old)]);
@@ -251,9 +251,10 @@ async fn a_sealed_job_found_after_a_crash_is_taken_over_and_finished() {
     let taken = bench.catalogue.take_over(new.job, T + 1).await.unwrap();
     assert_eq!((taken.epoch, taken.state), (Epoch(2), JobState::Sealed));
 
-    let late = bench.catalogue.commit_spray(new.job, old, OPEN_GATE, T + 2).await.unwrap_err();
+    let late = bench.catalogue.commit_spray(new.job, old, OPEN_GATE.sign, T + 2).await.unwrap_err();
     assert!(matches!(late, JobError::Stale { current: Epoch(2), .. }), "{late:?}");
-    let done = bench.catalogue.commit_spray(new.job, taken.epoch, OPEN_GATE, T + 2).await.unwrap();
+    let done =
+        bench.catalogue.commit_spray(new.job, taken.epoch, OPEN_GATE.sign, T + 2).await.unwrap();
     assert_eq!(done.generation, Some(Generation(1)));
     assert_eq!(bench.catalogue.sealed_jobs(10).await.unwrap(), []);
     let error = bench.catalogue.take_over(new.job, T + 3).await.unwrap_err();

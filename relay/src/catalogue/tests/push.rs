@@ -202,7 +202,7 @@ async fn a_spray_is_not_a_push_and_a_push_not_a_spray() {
     assert!(matches!(files, Err(JobError::Kind { .. })));
     let sealed = catalogue.seal_parts(job_id(2), push_epoch, &[], T).await;
     assert!(matches!(sealed, Err(JobError::Kind { .. })));
-    let commit = catalogue.commit_spray(job_id(2), push_epoch, OPEN_GATE, T).await;
+    let commit = catalogue.commit_spray(job_id(2), push_epoch, OPEN_GATE.sign, T).await;
     assert!(matches!(commit, Err(JobError::Kind { .. })));
     let unknown = catalogue.finish_push((job_id(9), Epoch(1)), OPEN_GATE, T).await.unwrap_err();
     assert_eq!(unknown.refusal().code, RefusalCode::JobUnknown);
