@@ -145,6 +145,11 @@ struct Zone {
     write: bool,
 }
 
+#[derive(Debug, Serialize)]
+struct NoZone {
+    config_file: PathBuf,
+}
+
 /// Enrolls this edge and says as what.
 ///
 /// # Errors
@@ -170,7 +175,17 @@ pub async fn enroll(
     store.save(&identity)?;
     forget_token(&args.token_file, reporter);
     say(&identity, &config.zones, reporter)?;
+    note_no_zone(&config.zones, directories, reporter);
     Ok(Exit::Done)
+}
+
+/// An edge without landing zones can ask, but neither send nor keep anything.
+fn note_no_zone(zones: &[ZoneConfig], directories: &Directories, reporter: &Reporter) {
+    if zones.is_empty() {
+        let fields = NoZone { config_file: directories.config_file() };
+        let text = "no landing zone: add [landing_zone.NAME] to edge.toml before a spray";
+        reporter.note("no-landing-zone", &fields, text);
+    }
 }
 
 fn refuse_second(

@@ -8,7 +8,7 @@ use crate::landing::LandingZones;
 use crate::output::Reporter;
 use crate::plan::{PlanError, plan};
 use crate::receipts::{self, Facts, ReceiptError};
-use crate::size::About;
+use crate::size::{Bytes, Count};
 use crate::source::{OpenError, Source};
 use serde::Serialize;
 use skyspray_certs::store::{EdgeStore, StoreError};
@@ -135,7 +135,8 @@ fn run_plan(
         reporter.result("part", &fields, text);
     })?;
     let fields = PlanFields { parts: args.parts, bytes, records, format: format.name() };
-    let text = format!("{parts} parts, {} ({bytes} bytes), {records} records", About(bytes));
+    let parts = Count(args.parts.into(), "part");
+    let text = format!("{parts}, {}, {}", Bytes(bytes), Count(records, "record"));
     reporter.result("plan", &fields, text);
     Ok(Exit::Done)
 }

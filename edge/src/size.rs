@@ -1,4 +1,4 @@
-//! Numbers of bytes as people write and read them.
+//! Numbers of bytes and of things as people write and read them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -83,6 +83,32 @@ impl fmt::Display for About {
     }
 }
 
+/// A number of bytes, rounded and exact: `1.5 MiB (1572864 bytes)`, or `512 bytes`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = Count(self.0, "byte");
+        if self.0 < 1 << 10 { exact.fmt(f) } else { write!(f, "{} ({exact})", About(self.0)) }
+    }
+}
+
+/// A number of things, named by the singular of a regular noun: `1 part`, `2 entries`.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, noun) = self;
+        f.pad(&match (count, noun.strip_suffix('y')) {
+            (1, _) => format!("1 {noun}"),
+            (_, Some(stem)) => format!("{count} {stem}ies"),
+            (_, None) => format!("{count} {noun}s"),
+        })
+    }
+}
+
 /// A duration rounded to whole seconds: `7 s`, `3 min 5 s`, `2 h 10 min`.
 #[derive(Clone, Copy, Debug)]
 pub struct AboutTime(pub Duration);
@@ -136,9 +162,21 @@ mod tests {
         assert_eq!(About(1023).to_string(), "1023 B");
         assert_eq!(About(1_572_864).to_string(), "1.5 MiB");
         assert_eq!(About(5 << 40).to_string(), "5.0 TiB");
+        assert_eq!(Bytes(1023).to_string(), "1023 bytes");
+        assert_eq!(Bytes(1).to_string(), "1 byte");
+        assert_eq!(Bytes(1_572_864).to_string(), "1.5 MiB (1572864 bytes)");
         let shown = |seconds| AboutTime(Duration::from_secs(seconds)).to_string();
         assert_eq!(shown(59), "59 s");
         assert_eq!(shown(185), "3 min 5 s");
         assert_eq!(shown(7_830), "2 h 10 min");
+    }
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!(Count(1, "part").to_string(), "1 part");
+        assert_eq!(Count(0, "part").to_string(), "0 parts");
+        assert_eq!(Count(1, "entry").to_string(), "1 entry");
+        assert_eq!(Count(12, "entry").to_string(), "12 entries");
+        assert_eq!(format!("{:>8}", Count(2, "part")), " 2 parts");
     }
 }

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::download::{DownloadFault, Link};
 use crate::exit::Exit;
 use crate::output::utc_text;
-use crate::size::About;
+use crate::size::{Bytes, Count};
 use serde::Serialize;
 use skyspray_link::session::Session;
 use skyspray_wire::limits::PARTS_MAX;
@@ -61,8 +61,9 @@ pub(super) async fn describe(
         let PartInfo { length, crc32, records, .. } = *part;
         let blake3 = part.digest.map(|digest| digest.to_string());
         let line = format!(
-            "part {index}: {length} bytes{}{}",
-            records.map_or_else(String::new, |records| format!(", {records} records")),
+            "part {index}: {}{}{}",
+            Count(length, "byte"),
+            records.map_or_else(String::new, |records| format!(", {}", Count(records, "record"))),
             blake3.as_ref().map_or_else(String::new, |digest| format!(", blake3 {digest}")),
         );
         let fields = PartFields { part: index, length, records, blake3, crc32 };
@@ -127,14 +128,13 @@ fn shown(text: &str) -> String {
 
 fn text(target: &LogicalTarget, description: &Description) -> String {
     let mut text = format!(
-        "{target}, generation {}\n{} ({} bytes) in {} parts",
+        "{target}, generation {}\n{} in {}",
         description.generation,
-        About(description.bytes),
-        description.bytes,
-        description.parts
+        Bytes(description.bytes),
+        Count(description.parts.into(), "part")
     );
     if let Some(records) = description.records {
-        let _ = write!(text, ", {records} records");
+        let _ = write!(text, ", {}", Count(records, "record"));
     }
     let _ = write!(
         text,

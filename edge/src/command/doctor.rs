@@ -9,6 +9,7 @@ use crate::exit::{Chain, Exit, Explain};
 use crate::journal::Journal;
 use crate::output::{Reporter, utc_text};
 use crate::session::{Connector, RelaySession, SKEW_MAX};
+use crate::size::Count;
 use report::{Finding, Report};
 use skyspray_certs::RelayAddress;
 use skyspray_link::seam::files::{Caching, FileError, OsTree, RelPath, Tree};
@@ -48,8 +49,8 @@ fn check_config(directories: &Directories, report: &mut Report<'_>) -> Option<Ed
     let file = directories.config_file();
     match EdgeConfig::load(directories) {
         Ok(config) => {
-            let zones = config.zones.len();
-            report.add(Finding::ok("config", format!("{}: {zones} landing zones", file.display())));
+            let zones = Count(config.zones.len() as u64, "landing zone");
+            report.add(Finding::ok("config", format!("{}: {zones}", file.display())));
             Some(config)
         }
         Err(error) => {
@@ -64,7 +65,8 @@ fn check_state(directories: &Directories, report: &mut Report<'_>) {
     match opened {
         Ok(jobs) => {
             let shown = directories.state.display();
-            report.add(Finding::ok("journal", format!("{shown}: {} open jobs", jobs.len())));
+            let jobs = Count(jobs.len() as u64, "open job");
+            report.add(Finding::ok("journal", format!("{shown}: {jobs}")));
         }
         Err(error) => report.fail("journal", &error),
     }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::download::{DownloadFault, Link, Listing};
 use crate::exit::Exit;
 use crate::output::utc_text;
+use crate::size::{Bytes, Count};
 use serde::Serialize;
 use skyspray_link::seam::files::Escaped;
 use skyspray_wire::message::{Entry, EntryKind, ListWhat};
@@ -47,7 +48,11 @@ pub(super) async fn list(context: &Context, args: &ListArgs) -> Result<Exit, Dow
     }
     link.close().await;
     let Total { entries, bytes } = total;
-    context.reporter.note("listed", &total, format!("{entries} entries, {bytes} bytes"));
+    context.reporter.note(
+        "listed",
+        &total,
+        format!("{}, {}", Count(entries, "entry"), Bytes(bytes)),
+    );
     Ok(Exit::Done)
 }
 
@@ -72,7 +77,8 @@ fn line(entry: &Entry) -> String {
     let name = Escaped(OsStr::new(&entry.name));
     match entry.kind {
         EntryKind::LogicalFile => {
-            format!("{:>16}  {:>5} parts  {time:>20}  {name}", entry.bytes, entry.parts)
+            let parts = Count(entry.parts.into(), "part");
+            format!("{:>16}  {parts:>11}  {time:>20}  {name}", entry.bytes)
         }
         EntryKind::File => format!("{:>16}  {time:>20}  {name}", entry.bytes),
     }
@@ -92,6 +98,9 @@ mod tests {
             committed_ms: 1_714_979_289_000,
         };
         assert_eq!(line(&entry), "             300      4 parts  2024-05-06T07:08:09Z  a::b");
+
+        entry.parts = 1;
+        assert_eq!(line(&entry), "             300       1 part  2024-05-06T07:08:09Z  a::b");
 
         entry.kind = EntryKind::File;
         entry.name = "a\u{1b}[31m".into();

@@ -3,16 +3,23 @@
 use crate::cli::StatusArgs;
 use crate::context::{CommandError, Context, unix_ms};
 use crate::exit::{Chain, Exit, Explain};
-use crate::journal::{JournalError, OpenJob};
+use crate::journal::{Ended, JobKind, JournalError, OpenJob, Outcome};
 use crate::output::utc_text;
 use crate::session::RelaySession;
 use crate::size::About;
 use serde::Serialize;
+use skyspray_link::request::RequestError;
 use skyspray_wire::ids::JobId;
-use skyspray_wire::message::{JobStatus, Reply, Request};
+use skyspray_wire::message::{JobState, JobStatus, Reply, Request};
+use skyspray_wire::refusal::RefusalCode;
+use std::borrow::Cow;
+use thiserror::Error;
 
 /// Jobs the relay is asked about in one run.
 const ASKED_MAX: usize = 100;
+
+/// What is said of a job that the relay gave up or forgot.
+const ENDED_THERE: &str = "ended on the relay; run its command again to start over";
 
 #[derive(Debug, Serialize)]
 struct RelayFields {
@@ -33,9 +40,65 @@ struct JobFields {
     opened_ms: Option<i64>,
     damage: Option<String>,
     relay_state: Option<&'static str>,
+    /// Whether the relay gave it up, so that it is open no longer.
+    ended: bool,
     wuid: Option<String>,
     bytes_durable: Option<u64>,
     bytes_total: Option<u64>,
+}
+
+/// A job that was asked for by id.
+#[derive(Debug, Error)]
+#[error("job {job} is neither open nor in the history")]
+struct UnknownJob {
+    job: JobId,
+}
+
+impl Explain for UnknownJob {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn code(&self) -> Cow<'static, str> {
+        "job-unknown".into()
+    }
+
+    fn advice(&self) -> Option<String> {
+        Some("list the jobs of this edge: skyspray-edge status --recent 100".into())
+    }
+}
+
+/// What the relay says of a job.
+#[derive(Debug)]
+enum Answer {
+    Known(JobStatus),
+    /// No job of this agent has the id.
+    Unknown,
+    /// There is none: no relay was asked, or it gave no answer.
+    Missing,
+}
+
+impl Answer {
+    fn status(&self) -> Option<&JobStatus> {
+        if let Self::Known(status) = self { Some(status) } else { None }
+    }
+
+    /// Whether a job that writes can never go on.
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Known(status) => status.state == JobState::Aborted,
+            Self::Unknown => true,
+            Self::Missing => false,
+        }
+    }
+
+    fn state(&self) -> Option<&'static str> {
+        match self {
+            Self::Known(status) => Some(status.state.as_str()),
+            Self::Unknown => Some("unknown"),
+            Self::Missing => None,
+        }
+    }
 }
 
 /// Shows what is known here, and what the relay knows of it where one answers.
@@ -45,20 +108,27 @@ pub(super) async fn status(context: &Context, args: &StatusArgs) -> Result<Exit,
         jobs.into_iter().filter(|open| args.job.is_none_or(|job| job == open.job)).collect();
     let relay = connect(context).await;
     let mut found = !jobs.is_empty();
+    let mut shown = Vec::new();
     for (index, open) in jobs.iter().enumerate() {
         let asked = relay.as_ref().filter(|_| index < ASKED_MAX);
-        show(context, open, ask(asked, open.job).await);
+        let answer = ask(asked, open.job).await;
+        let ended = answer.is_end() && put_away(context, open, asked).await?;
+        show(context, open, &answer, ended);
+        shown.extend(ended.then(|| open.job.to_string()));
     }
     for mut line in recent(context, args)? {
+        if line["job"].as_str().is_some_and(|job| shown.iter().any(|shown| shown == job)) {
+            continue;
+        }
         found = true;
         // The object that is printed has its own.
         line.as_object_mut().map(|fields| fields.remove("schema"));
         context.reporter.result("ended-job", &line, ended_text(&line));
     }
     if let (Some(job), false) = (args.job, found) {
-        let status = ask(relay.as_ref(), job).await;
-        let Some(status) = status else { return Err(JournalError::Unknown { job }.into()) };
-        show_remote(context, &status);
+        let answer = ask(relay.as_ref(), job).await;
+        let Some(status) = answer.status() else { return Err(UnknownJob { job }.into()) };
+        show_remote(context, status);
     }
     if let Some(relay) = relay {
         relay.close().await;
@@ -102,22 +172,69 @@ async fn connect(context: &Context) -> Option<RelaySession> {
     }
 }
 
-/// What the relay knows of a job; nothing of those that never reached it.
-async fn ask(relay: Option<&RelaySession>, job: JobId) -> Option<JobStatus> {
-    match relay?.session().ask(&Request::JobStatus(job)).await {
-        Ok(Reply::Job(status)) => Some(status),
-        Ok(_) => None,
+/// What the relay knows of a job.
+async fn ask(relay: Option<&RelaySession>, job: JobId) -> Answer {
+    let Some(relay) = relay else { return Answer::Missing };
+    match relay.session().ask(&Request::JobStatus(job)).await {
+        Ok(Reply::Job(status)) => Answer::Known(status),
+        Ok(_) => Answer::Missing,
+        Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::JobUnknown => {
+            Answer::Unknown
+        }
         Err(error) => {
             tracing::debug!(%job, %error, "the relay says nothing of this job");
-            None
+            Answer::Missing
         }
     }
 }
 
-fn show(context: &Context, open: &OpenJob, status: Option<JobStatus>) {
+/// Takes a job that ended on the relay out of the journal; returns whether it is out. One that
+/// somebody works on stays, and so do those that read, which the relay never knows.
+async fn put_away(
+    context: &Context,
+    open: &OpenJob,
+    relay: Option<&RelaySession>,
+) -> Result<bool, JournalError> {
+    let Ok(header) = &open.header else { return Ok(false) };
+    if !matches!(header.kind, JobKind::Spray | JobKind::Push) {
+        return Ok(false);
+    }
+    let log = match context.journal.resume(open.job) {
+        Ok(log) => log,
+        Err(JournalError::Busy { .. } | JournalError::Unknown { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // Until the log was held, another process may have opened the job on the relay.
+    let answer = ask(relay, open.job).await;
+    if !answer.is_end() {
+        return Ok(false);
+    }
+    context.journal.finish(log, &ended_there(&answer, context.now_ms()))?;
+    Ok(true)
+}
+
+/// The line of a job that ended on the relay.
+fn ended_there(answer: &Answer, ended_ms: i64) -> Ended {
+    let status = answer.status();
+    let outcome = if status.is_some() { Outcome::Aborted } else { Outcome::Failed };
+    Ended {
+        outcome,
+        ended_ms,
+        wuid: status.map(|status| status.wuid.clone()),
+        bytes: status.map_or(0, |status| status.bytes_total),
+        detail: Some(ENDED_THERE.to_owned()),
+    }
+}
+
+fn show(context: &Context, open: &OpenJob, answer: &Answer, ended: bool) {
+    let status = answer.status();
     let header = open.header.as_ref().ok();
     let damage = open.header.as_ref().err().map(ToString::to_string);
-    let state = if open.running { "running" } else { "stopped, resumable" };
+    let state = match (ended, open.running) {
+        (true, _) => ENDED_THERE,
+        (false, true) => "running",
+        (false, false) => "stopped, resumable",
+    };
     let mut text = format!("{}  {state}", open.job);
     if let Some(header) = header {
         let since = utc_text(header.opened_ms);
@@ -126,7 +243,7 @@ fn show(context: &Context, open: &OpenJob, status: Option<JobStatus>) {
     if let Some(damage) = &damage {
         text.push_str(&format!("  cannot be read: {damage}"));
     }
-    if let Some(status) = &status {
+    if let (Some(status), false) = (status, ended) {
         text.push_str(&format!("; {}", remote_text(status)));
     }
     let fields = JobFields {
@@ -136,10 +253,11 @@ fn show(context: &Context, open: &OpenJob, status: Option<JobStatus>) {
         running: open.running,
         opened_ms: header.map(|header| header.opened_ms),
         damage,
-        relay_state: status.as_ref().map(|status| status.state.as_str()),
-        wuid: status.as_ref().map(|status| status.wuid.clone()),
-        bytes_durable: status.as_ref().map(|status| status.bytes_durable),
-        bytes_total: status.as_ref().map(|status| status.bytes_total),
+        relay_state: answer.state(),
+        ended,
+        wuid: status.map(|status| status.wuid.clone()),
+        bytes_durable: status.map(|status| status.bytes_durable),
+        bytes_total: status.map(|status| status.bytes_total),
     };
     context.reporter.result("open-job", &fields, text);
 }
@@ -153,6 +271,7 @@ fn show_remote(context: &Context, status: &JobStatus) {
         opened_ms: None,
         damage: None,
         relay_state: Some(status.state.as_str()),
+        ended: status.state == JobState::Aborted,
         wuid: Some(status.wuid.clone()),
         bytes_durable: Some(status.bytes_durable),
         bytes_total: Some(status.bytes_total),
@@ -204,5 +323,47 @@ mod tests {
 
         assert_eq!(ended_text(&line), "ab  failed 2024-05-06T07:08:09Z  spray lake:a::b: refused");
         assert_eq!(ended_text(&serde_json::json!({})), "-  - -  - -");
+    }
+
+    fn known(state: JobState) -> Answer {
+        Answer::Known(JobStatus {
+            job: JobId([7; 16]),
+            wuid: "D20240506-070809-1".into(),
+            state,
+            bytes_durable: 3,
+            bytes_total: 10,
+        })
+    }
+
+    #[test]
+    fn only_a_job_that_the_relay_gave_up_or_does_not_know_is_over() {
+        assert!(known(JobState::Aborted).is_end());
+        assert!(Answer::Unknown.is_end());
+        assert!(!Answer::Missing.is_end());
+        for state in [JobState::Open, JobState::Sealed, JobState::Committed] {
+            assert!(!known(state).is_end(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_ended_on_the_relay_says_so_in_the_history() {
+        let aborted = ended_there(&known(JobState::Aborted), 5);
+        assert_eq!((aborted.outcome, aborted.ended_ms, aborted.bytes), (Outcome::Aborted, 5, 10));
+        assert_eq!(aborted.wuid.as_deref(), Some("D20240506-070809-1"));
+        assert_eq!(aborted.detail.as_deref(), Some(ENDED_THERE));
+
+        let unknown = ended_there(&Answer::Unknown, 5);
+        assert_eq!((unknown.outcome, unknown.wuid, unknown.bytes), (Outcome::Failed, None, 0));
+    }
+
+    #[test]
+    fn a_job_nobody_knows_is_named() {
+        let error = UnknownJob { job: JobId([0xab; 16]) };
+
+        assert_eq!(
+            error.to_string(),
+            format!("job {} is neither open nor in the history", "ab".repeat(16))
+        );
+        assert_eq!((error.exit(), &*error.code()), (Exit::Usage, "job-unknown"));
     }
 }

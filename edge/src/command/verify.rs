@@ -6,7 +6,7 @@ use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::download::{DownloadFault, probe};
 use crate::exit::{Exit, Explain};
-use crate::size::About;
+use crate::size::{About, Count};
 use crate::source::{OpenError, RecordError, Source, SourceError};
 use serde::Serialize;
 use skyspray_dfu::format::RecordFormat;
@@ -124,10 +124,9 @@ pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<Exit,
         parts,
         sources: args.sources.len(),
     };
-    let text = match fields.sources {
-        0 => format!("{target}: {} in {parts} parts are what was committed", About(bytes)),
-        _ => format!("{target}: {} in {parts} parts are what the sources hold", About(bytes)),
-    };
+    let matched = if fields.sources == 0 { "was committed" } else { "the sources hold" };
+    let stored = format_args!("{} in {}", About(bytes), Count(parts.into(), "part"));
+    let text = format!("{target}: what is stored is what {matched}, {stored}");
     context.reporter.result("verified", &fields, text);
     Ok(Exit::Done)
 }

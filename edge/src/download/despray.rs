@@ -252,7 +252,8 @@ impl Despray<'_> {
         let replace = if self.args.overwrite { Replace::Existing } else { Replace::Never };
         let (tree, target) = (&self.target.tree, &self.target.path);
         let whole = file.set_len(size.bytes).and_then(|()| file.sync_all());
-        let found = whole.and_then(|()| file.metadata()).map_err(|source| self.write_fault(source))?;
+        let found =
+            whole.and_then(|()| file.metadata()).map_err(|source| self.write_fault(source))?;
         self.progress.keep(|state| state.placing = Some(found.fingerprint()))?;
         tree.rename(&self.staging, target, replace).map_err(|source| match source.cause {
             Cause::AlreadyExists => DownloadFault::TargetExists { path: self.target.to_string() },

@@ -65,15 +65,20 @@ async fn attempt(
     (request, sink, generation): (OpenRead, &Arc<ProbeSink>, &mut Option<Generation>),
 ) -> Result<Probed, DownloadFault> {
     let relay = link.session().await?;
-    let opened = open(relay.session(), request).await?;
+    let opened = open(relay.session(), request.clone()).await?;
     *generation = opened.readable.generation;
     let held = sink.begin(&opened.readable, &opened.parts)?;
     let machine = opened.machine(|machine| held.restore(machine))?;
     let job = Arc::new(ReceiveJob::new(machine, Arc::clone(sink)));
     let pool = pools.for_chunks(opened.readable.chunk_size);
     let probed = Probed { readable: opened.readable.clone(), parts: opened.parts.clone() };
-    opened.receive(context, relay, (&pool, &job)).await?;
-    Ok(probed)
+    match opened.receive(context, relay, (&pool, &job)).await {
+        Ok(()) => Ok(probed),
+        Err(fault) => {
+            let pinned = OpenRead { generation: *generation, ..request };
+            Err(or_replaced(relay.session(), pinned, fault).await)
+        }
+    }
 }
 
 /// Lets the bytes go once they are verified.
@@ -88,7 +93,7 @@ struct ProbeSink {
 #[derive(Debug, Default)]
 struct Held {
     state: ReadState,
-    lengths: Vec<u64>,
+    parts: Vec<PartInfo>,
     total: u64,
 }
 
@@ -104,7 +109,7 @@ impl ProbeSink {
             held.state = ReadState::default();
             return Err(DownloadFault::Redescribed);
         }
-        held.lengths = parts.iter().map(|part| part.length).collect();
+        held.parts = parts.to_vec();
         held.total = readable.bytes;
         Ok(held.state.clone())
     }
@@ -123,8 +128,12 @@ impl Sink for ProbeSink {
     async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {
         let mut held = lock(&self.held);
         for (part, tree) in changed {
-            let length = held.lengths[part.0 as usize];
-            held.state.note(part, tree, length);
+            let info = held.parts[part.0 as usize];
+            if let Err(refusal) = check_if_whole(part, &tree, &info) {
+                held.state.forget(part);
+                return Err(refusal);
+            }
+            held.state.note(part, tree, info.length);
         }
         self.reporter.progress(held.state.bytes(), Some(held.total));
         Ok(())

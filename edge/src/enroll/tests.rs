@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::config::ZoneArg;
+use crate::landing::ZoneName;
+use crate::output::{Manner, ProgressMode};
+use std::io::Write;
+use std::sync::Mutex;
 
 struct Rig {
     root: tempfile::TempDir,
@@ -64,4 +68,38 @@ fn an_edge_without_identity_may_enroll() {
     let store = EdgeStore::create(&directories.identity()).unwrap();
 
     refuse_second(&store, &directories, false).unwrap();
+}
+
+#[derive(Clone, Default)]
+struct Stderr(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_edge_without_a_landing_zone_is_told_that_it_needs_one() {
+    let rig = Rig::new();
+    let err = Stderr::default();
+    let streams: (Box<dyn Write + Send>, Box<dyn Write + Send>) =
+        (Box::new(io::sink()), Box::new(err.clone()));
+    let reporter = Reporter::with_streams(Manner::default(), ProgressMode::None, streams);
+    let told = || String::from_utf8(err.0.lock().unwrap().clone()).unwrap();
+    let zone = ZoneConfig {
+        name: ZoneName::parse("in").unwrap(),
+        path: "/in".into(),
+        access: Access::Read,
+    };
+
+    note_no_zone(&[zone], &rig.directories(), &reporter);
+    assert_eq!(told(), "");
+    note_no_zone(&[], &rig.directories(), &reporter);
+    assert_eq!(told(), "no landing zone: add [landing_zone.NAME] to edge.toml before a spray\n");
 }

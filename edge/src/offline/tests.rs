@@ -77,7 +77,7 @@ fn a_plan_prints_its_parts_for_people_and_for_programs() {
         text,
         "part 1 of 2: offset 0, length 12, records 2\n\
          part 2 of 2: offset 12, length 4, records 1\n\
-         2 parts, 16 B (16 bytes), 3 records\n"
+         2 parts, 16 bytes, 3 records\n"
     );
     let (_, text) = edge.run(true, &["plan", "in:a.csv", "--parts", "2"]);
     assert_eq!(

@@ -6,7 +6,7 @@ use super::fault::UploadFault;
 use super::reader::read_whole;
 use crate::landing::LandingPath;
 use crate::source::{Found, Source, SourceError, Walk};
-use skyspray_link::feed::Producer;
+use skyspray_link::feed::{Producer, Stopped};
 use skyspray_link::seam::files::Fingerprint;
 use skyspray_link::session::Session;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
@@ -14,9 +14,10 @@ use skyspray_wire::limits::{PAGE_MAX, PAGE_NAME_BYTES_MAX};
 use skyspray_wire::message::{FileSpec, OpenFiles, PartRuns, Reply, Request};
 use skyspray_wire::name::PlanePath;
 use skyspray_wire::refusal::Refusal;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Files on one page; fewer than a page may hold, so that a page is answered soon.
 const PAGE_FILES: usize = 256;
@@ -39,7 +40,7 @@ pub(super) enum Task {
     /// Read and send it; the relay holds these chunks already.
     Send(Numbered, Option<PartRuns>),
     /// Nothing to send under this number.
-    Skip,
+    Skip(PartIndex),
 }
 
 /// A file that could not be sent, and why.
@@ -60,26 +61,58 @@ pub(super) enum Note {
     Skipped(String),
 }
 
-/// Finds files, opens them at the relay and hands them on. Kept from session to session.
+/// Finds files, opens them at the relay and hands them on. Kept from session to session: it may be
+/// dropped at any await and goes on where it was, so nothing is moved out of it before it is done.
 #[derive(Debug)]
 pub(super) struct Opener {
-    walks: std::vec::IntoIter<Walk>,
-    walk: Option<Walk>,
-    /// Found and numbered, but not answered by the relay.
-    page: Vec<Numbered>,
+    /// What is left to walk; `None` while a page is being found.
+    walks: Option<Walks>,
+    finding: Option<JoinHandle<FoundPage>>,
+    /// Found and numbered, but not handed on.
+    page: VecDeque<Numbered>,
+    /// What the relay said of the page, once it has.
+    answers: Option<Answers>,
     next_part: u32,
+    /// `None` once everything was handed on.
     tasks: Option<mpsc::Sender<Task>>,
     notes: mpsc::Sender<Note>,
+    untold: VecDeque<Note>,
     pub(super) files: u64,
     pub(super) bytes: u64,
     pub(super) unchanged: u64,
-    /// What was handed on and is not sealed, for messages about refusals.
     names: Names,
 }
 
 /// Where the files under way are, by their numbers. Shared by who opens and who seals them, so
 /// that it never grows with the push.
 pub(super) type Names = Arc<Mutex<BTreeMap<PartIndex, LandingPath>>>;
+
+/// What is left to walk.
+#[derive(Debug)]
+struct Walks {
+    current: Option<Walk>,
+    next: std::vec::IntoIter<Walk>,
+}
+
+impl Walks {
+    fn is_over(&self) -> bool {
+        self.current.is_none() && self.next.len() == 0
+    }
+}
+
+#[derive(Debug)]
+struct FoundPage {
+    walks: Walks,
+    files: VecDeque<Numbered>,
+    notes: VecDeque<Note>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    committed: BTreeSet<PartIndex>,
+    refused: BTreeMap<PartIndex, Refusal>,
+    held: BTreeMap<PartIndex, PartRuns>,
+}
 
 impl Opener {
     pub(super) fn new(
@@ -89,12 +122,14 @@ impl Opener {
         names: Names,
     ) -> Self {
         Self {
-            walks: walks.into_iter(),
-            walk: None,
-            page: Vec::new(),
+            walks: Some(Walks { current: None, next: walks.into_iter() }),
+            finding: None,
+            page: VecDeque::new(),
+            answers: None,
             next_part: 0,
             tasks: Some(tasks),
             notes,
+            untold: VecDeque::new(),
             files: 0,
             bytes: 0,
             unchanged: 0,
@@ -113,69 +148,48 @@ impl Opener {
         session: &Session,
         (job, epoch): (JobId, Epoch),
     ) -> Result<(), UploadFault> {
+        if let Some(answers) = &mut self.answers {
+            // What the relay holds was said anew when this session opened the job.
+            answers.held.clear();
+        }
         while self.tasks.is_some() {
-            if self.page.is_empty() {
-                self.find_page().await?;
-            }
-            if self.page.is_empty() {
+            self.tell().await;
+            if self.answers.is_some() {
+                self.hand_on().await?;
+            } else if !self.page.is_empty() {
+                self.answers = Some(self.ask(session, job, epoch).await?);
+            } else if self.walks.as_ref().is_some_and(Walks::is_over) {
                 // The reader ends the plan when nothing more can come.
                 self.tasks = None;
-                return Ok(());
+            } else {
+                self.find_page().await;
             }
-            let (answers, refused) = self.ask(session, job, epoch).await?;
-            self.hand_on(answers, refused).await?;
         }
         Ok(())
     }
 
-    /// Walks on until a page is full or everything was found.
-    async fn find_page(&mut self) -> Result<(), UploadFault> {
-        let (mut walk, mut walks) = (self.walk.take(), std::mem::take(&mut self.walks));
-        let first = self.next_part;
-        let found = super::blocking(move || {
-            let (mut page, mut notes, mut bytes) = (Vec::new(), Vec::new(), 0);
-            while page.len() < PAGE_FILES && bytes < PAGE_NAME_BYTES_MAX && notes.len() < PAGE_MAX {
-                let next = match &mut walk {
-                    None => match walks.next() {
-                        None => break,
-                        more => {
-                            walk = more;
-                            continue;
-                        }
-                    },
-                    Some(current) => current.next(),
-                };
-                match next {
-                    None => walk = None,
-                    Some(Ok(Found::File { at, plane_path })) => match Source::open(&at) {
-                        Ok(source) => {
-                            bytes += plane_path.to_string().len();
-                            let part = PartIndex(first + page.len() as u32);
-                            let fingerprint = *source.fingerprint();
-                            page.push(Numbered { part, at, path: plane_path, fingerprint });
-                        }
-                        Err(error) => notes.push(Note::Fault(FileFault::Source(error))),
-                    },
-                    Some(Ok(Found::Skipped { at, reason })) => {
-                        notes.push(Note::Skipped(format!("{at} is left out: {reason}")));
-                    }
-                    Some(Err(error)) => notes.push(Note::Fault(FileFault::Source(error))),
-                }
-            }
-            (walk, walks, page, notes)
-        });
-        let (walk, walks, page, notes) = found.await;
-        (self.walk, self.walks) = (walk, walks);
-        self.next_part += page.len() as u32;
-        self.page = page;
-        for note in notes {
+    /// Passes notes on; a note leaves only when there is a place for it.
+    async fn tell(&mut self) {
+        while !self.untold.is_empty() {
             // Nobody listens only when the job is over.
-            let _ = self.notes.send(note).await;
+            let Ok(place) = self.notes.reserve().await else { return };
+            place.send(self.untold.pop_front().expect("one is there"));
         }
-        if self.page.is_empty() && (self.walk.is_some() || self.walks.len() > 0) {
-            return Box::pin(self.find_page()).await;
+    }
+
+    /// Walks on until a page is full or everything was found.
+    async fn find_page(&mut self) {
+        if let Some(walks) = self.walks.take() {
+            let first = self.next_part;
+            self.finding = Some(tokio::task::spawn_blocking(move || find(walks, first)));
         }
-        Ok(())
+        let finding = self.finding.as_mut().expect("either walks are left or a page is found");
+        let found = finding.await.expect("a walk does not panic and is not aborted");
+        self.finding = None;
+        self.next_part += found.files.len() as u32;
+        self.walks = Some(found.walks);
+        self.page = found.files;
+        self.untold.extend(found.notes);
     }
 
     async fn ask(
@@ -183,65 +197,93 @@ impl Opener {
         session: &Session,
         job: JobId,
         epoch: Epoch,
-    ) -> Result<(Answers, BTreeMap<PartIndex, Refusal>), UploadFault> {
+    ) -> Result<Answers, UploadFault> {
         let files = self.page.iter().map(|file| FileSpec {
             path: file.path.clone(),
             length: file.fingerprint.size,
             modified_ns: file.fingerprint.mtime_nanos,
         });
-        let first = self.page[0].part;
+        let first = self.page.front().expect("a page is asked for").part;
         let open = OpenFiles { job, epoch, first, files: files.collect() };
         let mut answer = session.request(&Request::OpenFiles(open)).await?;
-        let (mut answers, mut refused) = (Answers::default(), BTreeMap::new());
+        let mut answers = Answers::default();
         loop {
             match answer.reply().await? {
                 Reply::FilesOpened(page) => {
                     answers.committed.extend(page.committed);
-                    refused.extend(page.refused);
+                    answers.refused.extend(page.refused);
                     for held in page.held {
                         answers.held.insert(held.part, held);
                     }
                 }
-                Reply::Done => return Ok((answers, refused)),
+                Reply::Done => return Ok(answers),
                 _ => return Err(UploadFault::Unexpected),
             }
         }
     }
 
-    /// Hands the page to the reader; what the relay has or refuses is passed over.
-    async fn hand_on(
-        &mut self,
-        mut answers: Answers,
-        mut refused: BTreeMap<PartIndex, Refusal>,
-    ) -> Result<(), UploadFault> {
-        for file in std::mem::take(&mut self.page) {
-            let part = file.part;
-            let task = if let Some(refusal) = refused.remove(&part) {
-                let fault = FileFault::Refused { at: file.at, refusal };
-                let _ = self.notes.send(Note::Fault(fault)).await;
-                Task::Skip
-            } else if answers.committed.contains(&part) {
-                self.unchanged += 1;
-                Task::Skip
-            } else {
-                self.files += 1;
-                self.bytes += file.fingerprint.size;
-                let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-                names.insert(part, file.at.clone());
-                Task::Send(file, answers.held.remove(&part))
-            };
-            let tasks = self.tasks.as_ref().expect("the reader is told until the end");
-            // The reader is gone only when the job is over.
-            let _ = tasks.send(task).await;
+    /// Hands the page to the reader, one file for each place in its queue; what the relay has or
+    /// refuses is passed over.
+    async fn hand_on(&mut self) -> Result<(), UploadFault> {
+        let tasks = self.tasks.as_ref().expect("the reader is told until the end").clone();
+        while !self.page.is_empty() {
+            let place = tasks.reserve().await.map_err(|_| Stopped)?;
+            let file = self.page.pop_front().expect("one is there");
+            place.send(self.task_of(file));
         }
+        self.answers = None;
         Ok(())
+    }
+
+    fn task_of(&mut self, file: Numbered) -> Task {
+        let part = file.part;
+        let answers = self.answers.as_mut().expect("the page was answered");
+        if let Some(refusal) = answers.refused.remove(&part) {
+            self.untold.push_back(Note::Fault(FileFault::Refused { at: file.at, refusal }));
+            return Task::Skip(part);
+        }
+        if answers.committed.contains(&part) {
+            self.unchanged += 1;
+            return Task::Skip(part);
+        }
+        let held = answers.held.remove(&part);
+        self.files += 1;
+        self.bytes += file.fingerprint.size;
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(part, file.at.clone());
+        Task::Send(file, held)
     }
 }
 
-#[derive(Debug, Default)]
-struct Answers {
-    committed: BTreeSet<PartIndex>,
-    held: BTreeMap<PartIndex, PartRuns>,
+/// Finds the next page of files, numbered from `first`. Blocks.
+fn find(mut walks: Walks, first: u32) -> FoundPage {
+    let (mut files, mut notes, mut bytes) = (VecDeque::new(), VecDeque::new(), 0);
+    while files.len() < PAGE_FILES && bytes < PAGE_NAME_BYTES_MAX && notes.len() < PAGE_MAX {
+        let Some(walk) = &mut walks.current else {
+            match walks.next.next() {
+                None => break,
+                more => walks.current = more,
+            }
+            continue;
+        };
+        match walk.next() {
+            None => walks.current = None,
+            Some(Ok(Found::File { at, plane_path })) => match Source::open(&at) {
+                Ok(source) => {
+                    bytes += plane_path.to_string().len();
+                    let part = PartIndex(first + files.len() as u32);
+                    let fingerprint = *source.fingerprint();
+                    files.push_back(Numbered { part, at, path: plane_path, fingerprint });
+                }
+                Err(error) => notes.push_back(Note::Fault(FileFault::Source(error))),
+            },
+            Some(Ok(Found::Skipped { at, reason })) => {
+                notes.push_back(Note::Skipped(format!("{at} is left out: {reason}")));
+            }
+            Some(Err(error)) => notes.push_back(Note::Fault(FileFault::Source(error))),
+        }
+    }
+    FoundPage { walks, files, notes }
 }
 
 /// Reads the files of a push one after the other. Blocks; runs on the feed's thread.
@@ -252,11 +294,16 @@ pub(super) fn produce(
 ) -> Result<(), UploadFault> {
     let mut chunker = Chunker::new(producer, PartIndex(0));
     while let Some(task) = tasks.blocking_recv() {
+        let (Task::Send(Numbered { part, .. }, _) | Task::Skip(part)) = &task;
+        if *part != chunker.part() {
+            // One file's bytes would go under the name of another.
+            let reason = format!("file {part} came where {} was next", chunker.part());
+            return Err(UploadFault::Broken { reason });
+        }
         let Task::Send(file, held) = task else {
             chunker.drop_part()?;
             continue;
         };
-        debug_assert_eq!(chunker.part(), file.part, "tasks come in part order");
         if let Some(held) = held {
             producer.held(held)?;
         }

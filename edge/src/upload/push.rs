@@ -17,7 +17,7 @@ use skyspray_link::send::SendJob;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::message::{Commit, Committed, Granted, OpenWrite, WriteTarget};
 use skyspray_wire::name::PlanePath;
-use skyspray_wire::refusal::{Refusal, Remedy};
+use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use skyspray_wire::sender::Counters;
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt as _;
@@ -98,27 +98,19 @@ impl Explain for FileRefused {
 pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
     let began = Instant::now();
     let roots = resolve(ctx, args)?;
-    let (log, open) = begin(ctx, args, &roots).await?;
-    let mut walks = Vec::with_capacity(roots.len());
-    for (at, below) in roots {
-        walks.push(Walk::new(at, below));
-    }
     let mut failed = 0;
-    let outcome = tokio::select! {
-        outcome = run(ctx, args, &open, walks, &mut failed) => outcome,
-        () = ctx.stop.requested() => Err(UploadFault::Interrupted),
-    };
-    let (committed, totals) = match outcome {
-        Ok(done) => done,
-        Err(fault) => {
-            let last = matches!(&fault, UploadFault::Refused(refusal)
-                if refusal.code.remedy() != Remedy::Retry);
-            if last {
-                give_up(ctx, log, 0, &fault).await;
-            }
-            return Err(fault.into());
+    let first = send_all(ctx, args, &roots, &mut failed).await;
+    let (log, committed, totals) = match first {
+        Err(Unsent::Drifted) => {
+            let text = "files came or went since the interrupted run; this run starts over, and \
+                        what was sent is not sent again";
+            ctx.reporter.warn("files-changed", text);
+            failed = 0;
+            send_all(ctx, args, &roots, &mut failed).await
         }
-    };
+        other => other,
+    }
+    .map_err(Unsent::into_error)?;
     let job = log.job();
     let receipt = keep_receipt(ctx, job, &committed).await?;
     let done = Done {
@@ -142,6 +134,51 @@ pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
         return Err(SomeFailed { failed, files: totals.files + totals.unchanged + failed }.into());
     }
     Ok(())
+}
+
+/// Why a push did not come to its end.
+enum Unsent {
+    /// The directory is not the one an earlier run numbered; the job is given up.
+    Drifted,
+    Failed(CommandError),
+}
+
+impl Unsent {
+    fn into_error(self) -> CommandError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Drifted => UploadFault::GrantDiffers { what: "files" }.into(),
+        }
+    }
+}
+
+/// Sends everything below `roots` in one job, which an earlier run may have begun.
+async fn send_all(
+    ctx: &Context,
+    args: &PushArgs,
+    roots: &[(LandingPath, PlanePath)],
+    failed: &mut u64,
+) -> Result<(JobLog, Committed, Totals), Unsent> {
+    let (log, open) = begin(ctx, args, roots).await.map_err(Unsent::Failed)?;
+    let walks = roots.iter().map(|(at, below)| Walk::new(at.clone(), below.clone())).collect();
+    let outcome = tokio::select! {
+        outcome = run(ctx, args, &open, walks, failed) => outcome,
+        () = ctx.stop.requested() => Err(UploadFault::Interrupted),
+    };
+    let fault = match outcome {
+        Ok((committed, totals)) => return Ok((log, committed, totals)),
+        Err(fault) => fault,
+    };
+    if let UploadFault::Refused(refusal) = &fault
+        && refusal.code.remedy() != Remedy::Retry
+    {
+        let drifted = refusal.code == RefusalCode::JobDiffers;
+        give_up(ctx, log, 0, &fault).await;
+        if drifted {
+            return Err(Unsent::Drifted);
+        }
+    }
+    Err(Unsent::Failed(fault.into()))
 }
 
 fn report(ctx: &Context, done: &Done) {
@@ -320,6 +357,10 @@ async fn send(
     tokio::select! {
         sent = transfer.run(session.session(), (granted, held), streams, opening) => sent?,
         never = progress => match never {},
+    }
+    if transfer.send.plan_parts() != Some(opener.parts()) {
+        let reason = "the files read are not the files opened".to_owned();
+        return Err(UploadFault::Broken { reason });
     }
     let commit = Commit { job: open.job, epoch: granted.epoch, parts: opener.parts() };
     job::commit(session.session(), commit).await

@@ -26,6 +26,9 @@ const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
 /// See [`PROGRESS_DEADLINE`].
 const PROGRESS_BYTES: usize = 64 * 1024;
 
+/// How long chunks gather before they are made durable and acknowledged together.
+const GATHER: Duration = Duration::from_millis(15);
+
 /// Chunks of one stream being verified and written while the next is read.
 const STREAM_DEPTH: usize = 2;
 
@@ -200,6 +203,12 @@ impl<S: Sink> ReceiveJob<S> {
         loop {
             tokio::select! {
                 () = self.stored.notified() => {}
+                _ = self.failed() => return,
+            }
+            // A larger group costs fewer syncs and catalogue writes for the same bytes; the sender
+            // has a window to fill meanwhile.
+            tokio::select! {
+                () = tokio::time::sleep(GATHER) => {}
                 _ = self.failed() => return,
             }
             if let Err(refusal) = self.sync_once().await {

@@ -60,6 +60,13 @@ impl Exchange {
         let _ = self.send.finish();
     }
 
+    /// Returns once the peer reads no more of what is sent on this stream: it let go of the stream,
+    /// or of the session.
+    pub async fn stopped(&mut self) {
+        // Why does not matter to those who have nobody to send to.
+        let _ = self.send.stopped().await;
+    }
+
     /// Reads the one frame of a request; it must come at once.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub struct SendJob {
     seals: VecDeque<PartSeal>,
     /// Parts given up; encoders may still deliver chunks of them.
     dropped: RangeSet,
-    plan_ended: bool,
+    plan_parts: Option<u32>,
     /// The feed is over. Its last chunks may come after the end of the plan.
     fed: bool,
     complete: bool,
@@ -112,7 +112,7 @@ impl SendJob {
             parts: BTreeMap::new(),
             seals: VecDeque::new(),
             dropped: RangeSet::default(),
-            plan_ended: false,
+            plan_parts: None,
             fed: false,
             complete: false,
             progress: watch::Sender::new(Counters::default()),
@@ -122,6 +122,11 @@ impl SendJob {
     /// Follows the counters of the job.
     pub fn progress(&self) -> watch::Receiver<Counters> {
         self.progress.subscribe()
+    }
+
+    /// Number of parts of the plan, once it has ended.
+    pub fn plan_parts(&self) -> Option<u32> {
+        self.plan_parts
     }
 
     /// A session begins: what was in flight in an earlier one goes again unless the receiver turns
@@ -219,7 +224,7 @@ impl SendJob {
     fn end_of_feed<E: std::error::Error + 'static>(
         &mut self,
     ) -> Result<Option<Outgoing>, SendError<E>> {
-        if !self.plan_ended {
+        if self.plan_parts.is_none() {
             return Err(SendError::FeedEnded);
         }
         self.fed = true;
@@ -251,7 +256,7 @@ impl SendJob {
                 self.machine.handle_part_dropped(part);
             }
             FeedEvent::PlanEnd { parts } => {
-                self.plan_ended = true;
+                self.plan_parts = Some(parts);
                 self.machine.handle_plan_end(parts);
             }
             FeedEvent::Failed(error) => return Err(SendError::Source(error)),

@@ -4,8 +4,8 @@ use super::files::plane_path;
 use super::write::part_paths;
 use super::{ServiceError, allowed_name, allowed_path};
 use crate::access::Operation;
-use crate::catalogue::{GenerationRecord, JobFilter};
-use crate::plane::{Plane, PlaneError, StoredFile, part_path};
+use crate::catalogue::{GenerationRecord, JobFilter, PlaneFile};
+use crate::plane::{Plane, PlaneError, Stat, StoredFile, part_path};
 use crate::session::Greeted;
 use crate::state::{Relay, blocking, internal};
 use skyspray_link::codec::Compression;
@@ -13,6 +13,7 @@ use skyspray_link::feed::{self, FeedSettings, PartEnd, Producer, Stopped};
 use skyspray_link::request::Exchange;
 use skyspray_link::seam::files::RelPath;
 use skyspray_link::send::{Lane, SendError, SendJob};
+use skyspray_link::session::{DataStream, SessionError};
 use skyspray_wire::ids::{ChunkIndex, Epoch, PartIndex};
 use skyspray_wire::limits::{IN_FLIGHT_CHUNKS_MAX, PAGE_MAX};
 use skyspray_wire::message::{
@@ -22,15 +23,25 @@ use skyspray_wire::name::{LogicalName, PlaneName, PlanePath};
 use skyspray_wire::ranges::RangeSet;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// The epoch of reads: nothing is leased.
 const READ_EPOCH: Epoch = Epoch(1);
 
 /// Parts of a generation read from the catalogue at once.
 const ROWS: u32 = 512;
+
+/// How long an edge may take to open the first data stream: one that only wanted the description
+/// opens none.
+const FIRST_STREAM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Data streams that may wait to be taken up.
+const STREAMS_WAITING: usize = 16;
 
 /// What is read, part by part.
 #[derive(Debug)]
@@ -47,6 +58,8 @@ enum ReadFault {
     Plane(#[from] PlaneError),
     #[error("part {part} ends after {found} of {expected} bytes")]
     Short { part: PartIndex, found: u64, expected: u64 },
+    #[error("part {part} was changed on the plane while it was read")]
+    Changed { part: PartIndex },
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
@@ -56,6 +69,7 @@ impl ReadFault {
         match self {
             Self::Plane(error) => error.refusal(),
             Self::Short { .. } => Refusal::new(RefusalCode::StoredCorrupt, self.to_string()),
+            Self::Changed { .. } => Refusal::new(RefusalCode::SourceChanged, self.to_string()),
             Self::Stopped(_) => Refusal::new(RefusalCode::Internal, ""),
         }
     }
@@ -80,10 +94,10 @@ pub(super) async fn open(
     };
     let busy = || Refusal::new(RefusalCode::Busy, "too many reads at once");
     let _slot = relay.reads.try_acquire().map_err(|_| busy())?;
-    let (streams, mut arriving) = mpsc::channel(16);
+    let (streams, arriving) = mpsc::channel(STREAMS_WAITING);
     // Chunks may be asked for as soon as the answer arrives.
     greeted.add_read(open.job, streams);
-    let sent = send(greeted, exchange, &open, plan, &mut arriving).await;
+    let sent = send(greeted, exchange, &open, plan, arriving).await;
     greeted.remove_read(open.job);
     sent
 }
@@ -93,7 +107,7 @@ async fn send(
     exchange: &mut Exchange,
     open: &OpenRead,
     plan: ReadPlan,
-    arriving: &mut mpsc::Receiver<skyspray_link::session::DataStream>,
+    mut arriving: mpsc::Receiver<DataStream>,
 ) -> Result<(), ServiceError> {
     let chunk_size = plan.readable.chunk_size;
     exchange.send(&Reply::Readable(plan.readable.clone())).await?;
@@ -101,6 +115,9 @@ async fn send(
         let infos = page.iter().map(|(_, info)| *info).collect();
         exchange.send(&Reply::Parts(infos)).await?;
     }
+    let first = first_stream(&mut arriving, exchange.stopped(), FIRST_STREAM_DEADLINE).await?;
+    let (again, mut streams) = mpsc::channel(STREAMS_WAITING);
+    again.try_send(first).expect("a new queue has room");
     let window = open.in_flight_chunks.clamp(1, IN_FLIGHT_CHUNKS_MAX);
     let mut job = SendJob::new(open.job, chunk_size, window);
     let held = held_chunks(&open.held);
@@ -116,14 +133,40 @@ async fn send(
     let mut feed = feed.map_err(|_| Refusal::new(RefusalCode::Busy, "no thread to read with"))?;
     // Seals are not sent: the digests of the parts went before.
     let (seals, mut sealed) = mpsc::channel(64);
-    let lane = Lane { epoch: READ_EPOCH, streams: arriving, seals: &seals };
+    let lane = Lane { epoch: READ_EPOCH, streams: &mut streams, seals: &seals };
     let drain = async { while sealed.recv().await.is_some() {} };
+    let pass_on = async {
+        while let Some(stream) = arriving.recv().await {
+            if again.send(stream).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending().await
+    };
     tokio::select! {
         sent = job.run(&mut feed, lane) => sent.map_err(fault)?,
         () = drain => {}
+        () = pass_on => {}
+        () = exchange.stopped() => return Err(SessionError::StreamEnded.into()),
     }
     exchange.send(&Reply::Done).await?;
     Ok(())
+}
+
+/// The first data stream of a read. Until it is there nothing is read and no thread is started.
+async fn first_stream<T>(
+    arriving: &mut mpsc::Receiver<T>,
+    gone: impl Future<Output = ()>,
+    deadline: Duration,
+) -> Result<T, SessionError> {
+    tokio::select! {
+        biased;
+        first = timeout(deadline, arriving.recv()) => match first {
+            Ok(first) => first.ok_or(SessionError::StreamEnded),
+            Err(_) => Err(SessionError::Silent { seconds: deadline.as_secs() }),
+        },
+        () = gone => Err(SessionError::StreamEnded),
+    }
 }
 
 fn fault(error: SendError<ReadFault>) -> ServiceError {
@@ -226,22 +269,7 @@ async fn plan_files(
             .ok_or_else(|| Refusal::new(RefusalCode::NameInvalid, path.to_string()))?;
         let (reading, at) = (Arc::clone(plane), there.clone());
         let stat = blocking(move || reading.stat(&at)).await.map_err(|error| error.refusal())?;
-        let info = match known {
-            Some(known) => PartInfo {
-                length: known.length,
-                digest: Some(known.digest),
-                crc32: Some(known.crc32),
-                records: None,
-                modified_ns: Some(known.modified_ns),
-            },
-            None => PartInfo {
-                length: stat.length,
-                digest: None,
-                crc32: None,
-                records: None,
-                modified_ns: None,
-            },
-        };
+        let info = file_info(known, stat);
         bytes = bytes.saturating_add(info.length);
         parts.push((there, info));
     }
@@ -254,6 +282,27 @@ async fn plan_files(
         attributes: Vec::new(),
     };
     Ok(ReadPlan { plane: Arc::clone(plane), readable, parts })
+}
+
+/// What is said of a file. One the catalogue does not know is told from what it may become by its
+/// length and time on the plane.
+fn file_info(known: Option<PlaneFile>, stat: Stat) -> PartInfo {
+    match known {
+        Some(known) => PartInfo {
+            length: known.length,
+            digest: Some(known.digest),
+            crc32: Some(known.crc32),
+            records: None,
+            modified_ns: Some(known.modified_ns),
+        },
+        None => PartInfo {
+            length: stat.length,
+            digest: None,
+            crc32: None,
+            records: None,
+            modified_ns: Some(stat.modified_ns),
+        },
+    }
 }
 
 fn held_chunks(held: &[PartRuns]) -> BTreeMap<PartIndex, RangeSet> {
@@ -285,16 +334,32 @@ impl Reader {
                 let mut buffer = producer.buffer();
                 let length = size.length_of(chunk, info.length) as usize;
                 let offset = size.offset_of(chunk);
-                read_full(&file, &mut buffer.space()[..length], offset)
-                    .map_err(|found| found.into_fault(part, offset, info.length))?;
+                let read = read_full(&file, &mut buffer.space()[..length], offset);
+                // Before the chunk goes: the last one that goes makes the file whole at the edge.
+                check_unchanged(&file, part, info)?;
+                read.map_err(|found| found.into_fault(part, offset, info.length))?;
                 buffer.set_len(length);
                 producer.chunk(part, chunk, buffer)?;
             }
+            check_unchanged(&file, part, info)?;
             producer.part_end(PartEnd { part, length: info.length, records: info.records })?;
         }
         let parts = u32::try_from(self.parts.len()).expect("parts are counted in 32 bits");
         producer.plan_end(parts)?;
         Ok(())
+    }
+}
+
+/// A part without a digest must stay what it was when it was described: nobody else would notice.
+fn check_unchanged(file: &StoredFile, part: PartIndex, info: &PartInfo) -> Result<(), ReadFault> {
+    if info.digest.is_some() {
+        return Ok(());
+    }
+    let Stat { length, modified_ns } = file.stat()?;
+    if (length, Some(modified_ns)) == (info.length, info.modified_ns) {
+        Ok(())
+    } else {
+        Err(ReadFault::Changed { part })
     }
 }
 
@@ -323,3 +388,6 @@ fn read_full(file: &StoredFile, bytes: &mut [u8], offset: u64) -> Result<(), Unr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod full_plane;
 mod kill_despray;
+mod kill_push;
 mod kill_spray;
 mod moving_sources;
 mod polite_ends;

@@ -2,6 +2,7 @@
 
 use crate::exit::{Chain, Exit, Explain};
 use crate::output::Reporter;
+use crate::size::Count;
 use serde::Serialize;
 
 /// How a check ended.
@@ -93,7 +94,9 @@ impl<'a> Report<'a> {
     /// Sums up, and says how the command ends.
     pub(super) fn finish(self) -> Exit {
         let Summary { ok, warnings, failures } = self.summary;
-        let text = format!("{ok} ok, {warnings} warnings, {failures} failures");
+        let warnings = Count(warnings.into(), "warning");
+        let failures = Count(failures.into(), "failure");
+        let text = format!("{ok} ok, {warnings}, {failures}");
         self.reporter.result("doctor", &self.summary, text);
         self.exit
     }

@@ -71,7 +71,7 @@ fn a_zone_that_is_not_there_fails_with_what_to_do() {
     assert_eq!(
         out.text(),
         "FAIL  landing-zone-in: directory /nonexistent/zone does not exist\n      \
-         try: mount or make the directory, or correct edge.toml\n0 ok, 0 warnings, 1 failures\n"
+         try: mount or make the directory, or correct edge.toml\n0 ok, 0 warnings, 1 failure\n"
     );
 }
 

@@ -49,10 +49,9 @@ fn sink(
 
 fn sink_of(tree: &MemoryTree, files: &[(&str, &[u8])], notes: &Notes) -> PageSink<Notes> {
     let places = files.iter().map(|(name, _)| place(tree, name)).collect();
-    let described = files.iter().map(|(_, bytes)| PartInfo {
-        digest: Some(Digest::of(bytes)),
-        ..info(bytes.len() as u64)
-    });
+    let described = files
+        .iter()
+        .map(|(_, bytes)| PartInfo { digest: Some(Digest::of(bytes)), ..info(bytes.len() as u64) });
     let parts: Vec<PartInfo> = described.collect();
     let with = (Replace::Existing, Arc::default(), notes.clone());
     PageSink::new(places, &parts, ReadState::default(), with, BTreeSet::new())
