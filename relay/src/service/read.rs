@@ -158,14 +158,14 @@ async fn first_stream<T>(
     arriving: &mut mpsc::Receiver<T>,
     gone: impl Future<Output = ()>,
     deadline: Duration,
-) -> Result<T, SessionError> {
+) -> Result<T, ServiceError> {
     tokio::select! {
         biased;
         first = timeout(deadline, arriving.recv()) => match first {
-            Ok(first) => first.ok_or(SessionError::StreamEnded),
-            Err(_) => Err(SessionError::Silent { seconds: deadline.as_secs() }),
+            Ok(first) => first.ok_or_else(|| SessionError::StreamEnded.into()),
+            Err(_) => Err(Refusal::new(RefusalCode::Busy, "no data stream was opened").into()),
         },
-        () = gone => Err(SessionError::StreamEnded),
+        () = gone => Err(SessionError::StreamEnded.into()),
     }
 }
 
@@ -173,6 +173,8 @@ fn fault(error: SendError<ReadFault>) -> ServiceError {
     match error {
         SendError::Session(error) => ServiceError::Session(error),
         SendError::Refused(refusal) => ServiceError::Refused(refusal),
+        // Whoever writes the file has a right to.
+        SendError::Source(fault @ ReadFault::Changed { .. }) => fault.refusal().into(),
         SendError::Source(fault) => {
             tracing::error!(error = &fault as &dyn std::error::Error, "reading");
             ServiceError::Refused(fault.refusal())

@@ -127,7 +127,7 @@ async fn an_edge_that_opens_no_data_stream_is_not_waited_for() {
     let never = std::future::pending::<()>;
 
     let silent = first_stream(&mut arriving, never(), Duration::ZERO).await.unwrap_err();
-    assert_eq!(silent.to_string(), "the other side was silent for 0 s");
+    assert_eq!(silent.to_string(), "the relay is busy: no data stream was opened");
     let gone = std::future::ready(());
     let gone = first_stream(&mut arriving, gone, FIRST_STREAM_DEADLINE).await.unwrap_err();
     assert_eq!(gone.to_string(), "a stream was broken off");
