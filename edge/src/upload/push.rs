@@ -10,6 +10,7 @@ use crate::exit::{Exit, Explain};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, JobLog, JournalSource};
 use crate::landing::{LandingPath, Want};
 use crate::session::{PATIENCE, Reconnect, RelaySession};
+use crate::size::{About, Count};
 use crate::source::{SourceError, Walk, plane_name};
 use serde::Serialize;
 use skyspray_link::feed;
@@ -182,11 +183,11 @@ async fn send_all(
 }
 
 fn report(ctx: &Context, done: &Done) {
-    let mib = done.bytes as f64 / f64::from(1 << 20);
     let text = format!(
-        "{}: {} files, {mib:.1} MiB, {} unchanged, {} failed, {:.1} s, job {}\nreceipt: {}",
+        "{}: {}, {}, {} unchanged, {} failed, {:.1} s, job {}\nreceipt: {}",
         done.target,
-        done.files,
+        Count(done.files, "file"),
+        About(done.bytes),
         done.files_unchanged,
         done.files_failed,
         done.seconds,

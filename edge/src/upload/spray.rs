@@ -11,6 +11,7 @@ use crate::journal::{
     Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
 };
 use crate::session::{PATIENCE, Reconnect, RelaySession};
+use crate::size::{About, Count};
 use crate::source::{Source, SourceError};
 use serde::Serialize;
 use skyspray_dfu::format::RecordFormat;
@@ -337,10 +338,10 @@ fn report(ctx: &Context, args: &SprayArgs, finished: &Finished) {
     };
     let mib = finished.bytes as f64 / f64::from(1 << 20);
     let text = format!(
-        "{}: {mib:.1} MiB in {} parts, generation {}, {seconds:.1} s ({:.0} MiB/s), job {}\n\
-         receipt: {}",
+        "{}: {} in {}, generation {}, {seconds:.1} s ({:.0} MiB/s), job {}\nreceipt: {}",
         done.target,
-        done.parts,
+        About(finished.bytes),
+        Count(done.parts.into(), "part"),
         generation.unwrap_or(0),
         mib / seconds.max(0.001),
         done.wuid,

@@ -267,3 +267,52 @@ impl Pull<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skyspray_wire::digest::{ChunkValue, PartTree};
+    use skyspray_wire::ids::{ChunkIndex, ChunkSize};
+
+    fn info(length: u64, modified_ns: i64) -> PartInfo {
+        let modified_ns = Some(modified_ns);
+        PartInfo { length, digest: None, crc32: None, records: None, modified_ns }
+    }
+
+    fn held() -> PartTree {
+        let size = ChunkSize::try_new(1024).unwrap();
+        let mut tree = PartTree::new(size);
+        let value = ChunkValue::of(size, ChunkIndex(0), &[7; 1024]);
+        tree.insert(ChunkIndex(0), &value).unwrap();
+        tree
+    }
+
+    fn page(parts: &[PartIndex]) -> Page {
+        let mut state = ReadState::default();
+        parts.iter().for_each(|&part| state.restore_part(part, held()));
+        let known = vec![Some(info(3000, 5)); 3];
+        Page { job: JobId([1; 16]), files: Vec::new(), state, known, done: BTreeSet::new() }
+    }
+
+    fn begun(page: &Page) -> Vec<u32> {
+        page.state.begun().keys().map(|part| part.0).collect()
+    }
+
+    #[test]
+    fn what_is_held_of_a_file_that_has_another_length_or_time_now_is_forgotten() {
+        let mut page = page(&[PartIndex(0), PartIndex(1), PartIndex(2)]);
+        let now = [info(3001, 5), info(3000, 6), info(3000, 5)];
+
+        assert!(page.forget_changed(&now));
+        assert_eq!(begun(&page), [2]);
+        assert!(!page.forget_changed(&now), "it is known as it is now");
+    }
+
+    #[test]
+    fn a_changed_file_of_which_nothing_is_held_is_taken_as_it_is_now() {
+        let mut page = page(&[PartIndex(2)]);
+
+        assert!(!page.forget_changed(&[info(3001, 5), info(3000, 5), info(3000, 5)]));
+        assert_eq!((begun(&page), page.known[0]), (vec![2], Some(info(3001, 5))));
+    }
+}
