@@ -77,7 +77,8 @@ pub struct PartInfo {
     pub crc32: Option<u32>,
     /// Records in it, where counted.
     pub records: Option<u64>,
-    /// When the source of a pushed file was last modified, in nanoseconds since 1970.
+    /// When the source of a pushed file was last modified, or a file the catalogue does not know on
+    /// the plane itself, in nanoseconds since 1970.
     pub modified_ns: Option<i64>,
 }
 
