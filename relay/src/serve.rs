@@ -233,6 +233,7 @@ async fn open(
     let chunks = usize::try_from(settings.limits.memory_bytes / chunk).unwrap_or(usize::MAX / 2);
     let inbound = chunks * RECEIVE_QUARTERS as usize / 4;
     let chunk = chunk as usize;
+    let outbound = (chunks - inbound.min(chunks)).max(8);
     let bodies = BufferPool::new(inbound.max(4), chunk);
     let port = running.data.port();
     let address = settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
@@ -242,7 +243,8 @@ async fn open(
         identity: RwLock::new(Arc::new(identity)),
         clock,
         receive_pool: Arc::new(ReceivePool::new(bodies, BLOCKING_THREADS)),
-        send_buffers: BufferPool::new((chunks - inbound.min(chunks)).max(8), chunk),
+        send_buffers: BufferPool::new(outbound, chunk),
+        send_buffers_count: outbound,
         reads: Semaphore::new(READS_MAX),
         sessions: Sessions::default(),
         jobs: Jobs::default(),

@@ -34,6 +34,8 @@ pub(crate) struct Relay {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) receive_pool: Arc<ReceivePool>,
     pub(crate) send_buffers: BufferPool,
+    /// How many buffers those are.
+    pub(crate) send_buffers_count: usize,
     /// Reading jobs that may run; each has two threads.
     pub(crate) reads: Semaphore,
     pub(crate) sessions: Sessions,

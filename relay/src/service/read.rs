@@ -7,7 +7,7 @@ use crate::access::Operation;
 use crate::catalogue::{GenerationRecord, JobFilter, PlaneFile};
 use crate::plane::{Plane, PlaneError, Stat, StoredFile, part_path};
 use crate::session::Greeted;
-use crate::state::{Relay, blocking, internal};
+use crate::state::{READS_MAX, Relay, blocking, internal};
 use skyspray_link::codec::Compression;
 use skyspray_link::feed::{self, FeedSettings, PartEnd, Producer, Stopped};
 use skyspray_link::request::Exchange;
@@ -29,6 +29,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+/// Files up to this average length, in bytes, are read as small ones.
+const SMALL_FILE_BYTES: u64 = 64 * 1024;
+
+/// Chunks a reading job may have in flight, however many there are.
+const READ_WINDOW_MIN: u32 = 4;
 
 /// The epoch of reads: nothing is leased.
 const READ_EPOCH: Epoch = Epoch(1);
@@ -119,6 +125,7 @@ async fn send(
     let (again, mut streams) = mpsc::channel(STREAMS_WAITING);
     again.try_send(first).expect("a new queue has room");
     let window = open.in_flight_chunks.clamp(1, IN_FLIGHT_CHUNKS_MAX);
+    let window = window.min(share(&greeted.relay, &plan.readable));
     let mut job = SendJob::new(open.job, chunk_size, window);
     let held = held_chunks(&open.held);
     open.held.iter().for_each(|part| job.note_held(part));
@@ -305,6 +312,18 @@ fn file_info(known: Option<PlaneFile>, stat: Stat) -> PartInfo {
             modified_ns: Some(stat.modified_ns),
         },
     }
+}
+
+/// Chunks one reading job may have in flight: half of the buffers for the first, less for each one
+/// more, so that an edge that is dead or does not read leaves some to the others. Small files are
+/// copied out of their buffers and need no share of them.
+fn share(relay: &Relay, readable: &Readable) -> u32 {
+    if readable.bytes / u64::from(readable.parts.max(1)) <= SMALL_FILE_BYTES {
+        return IN_FLIGHT_CHUNKS_MAX;
+    }
+    let reading = READS_MAX - relay.reads.available_permits();
+    let share = relay.send_buffers_count / (reading + 1);
+    u32::try_from(share).unwrap_or(u32::MAX).max(READ_WINDOW_MIN)
 }
 
 fn held_chunks(held: &[PartRuns]) -> BTreeMap<PartIndex, RangeSet> {
