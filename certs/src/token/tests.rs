@@ -69,7 +69,7 @@ fn a_token_with_an_invalid_field_or_more_bytes_is_refused() {
     };
     let reason = |body: &[u8]| EnrollToken::parse(&line_of(body)).map(|_| ()).unwrap_err();
 
-    assert!(EnrollToken::parse(&line_of(&body("a:1", "edge-1"))).is_ok());
+    EnrollToken::parse(&line_of(&body("a:1", "edge-1"))).unwrap();
     assert_eq!(reason(&body("a:0", "edge-1")), TokenError::FieldInvalid);
     assert_eq!(reason(&body("a:1", "Edge")), TokenError::FieldInvalid);
     let more = [body("a:1", "edge-1"), vec![0]].concat();

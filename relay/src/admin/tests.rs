@@ -214,7 +214,7 @@ async fn a_program_gets_the_token_as_a_field() {
     assert_eq!(objects[0]["schema"], 1);
     assert_eq!(objects[0]["event"], "token");
     assert_eq!(objects[0]["expires_ms"], 1_800_003_600_000_i64);
-    assert!(EnrollToken::parse(objects[0]["token"].as_str().unwrap()).is_ok());
+    EnrollToken::parse(objects[0]["token"].as_str().unwrap()).unwrap();
     assert_eq!(ended.err, "");
 }
 
