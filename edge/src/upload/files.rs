@@ -322,3 +322,46 @@ pub(super) fn produce(
     producer.plan_end(chunker.part().0)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::ZoneName;
+    use skyspray_link::seam::files::{Caching, MemoryTree, RelPath, Tree};
+
+    fn numbered(tree: &Arc<dyn Tree>, part: u32) -> Numbered {
+        let path = RelPath::parse(format!("f{part}")).unwrap();
+        let file = tree.create_new(&path, 0o600, Caching::Buffered).unwrap();
+        let fingerprint = file.metadata().unwrap().fingerprint();
+        let zone = ZoneName::parse("lz").unwrap();
+        let at = LandingPath { zone, tree: Arc::clone(tree), path };
+        let path = PlanePath::parse(&format!("f{part}")).unwrap();
+        Numbered { part: PartIndex(part), at, path, fingerprint }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_while_files_are_handed_on_loses_and_shifts_none() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(1 << 20));
+        let (tasks, mut reading) = mpsc::channel(2);
+        let (notes, _said) = mpsc::channel(8);
+        let mut opener = Opener::new(Vec::new(), tasks, notes, Names::default());
+        opener.page = (0..7).map(|part| numbered(&tree, part)).collect();
+        opener.answers = Some(Answers::default());
+        let mut handed = Vec::new();
+
+        while opener.answers.is_some() {
+            tokio::select! {
+                biased;
+                done = opener.hand_on() => done.unwrap(),
+                // The queue is full: the session ends here.
+                () = tokio::task::yield_now() => {}
+            }
+            while let Ok(Task::Send(file, _)) = reading.try_recv() {
+                handed.push((file.part.0, file.path.to_string()));
+            }
+        }
+
+        let expected: Vec<_> = (0..7).map(|part| (part, format!("f{part}"))).collect();
+        assert_eq!(handed, expected);
+    }
+}

@@ -63,7 +63,8 @@ proptest! {
         }
         if let Ok(name) = AgentName::parse(&text) {
             prop_assert_eq!(name.as_str(), text.as_str());
-            prop_assert!(PlaneName::parse(&text).is_ok());
+            let plane = PlaneName::parse(&text).map(String::from);
+            prop_assert_eq!(plane.as_deref(), Ok(text.as_str()));
         }
     }
 }

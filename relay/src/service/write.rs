@@ -284,6 +284,21 @@ pub(super) async fn seal(
     exchange: &mut Exchange,
     seal: SealParts,
 ) -> Result<(), ServiceError> {
+    let id = seal.job;
+    let sealed = seal_page(greeted, exchange, seal).await;
+    if sealed.is_err() {
+        // The machine may hold parts as sealed that the catalogue does not: the job goes on only
+        // from what is recorded, when it is opened again.
+        greeted.remove_write(id);
+    }
+    sealed
+}
+
+async fn seal_page(
+    greeted: &Arc<Greeted>,
+    exchange: &mut Exchange,
+    seal: SealParts,
+) -> Result<(), ServiceError> {
     let job = open_job(greeted, seal.job, seal.epoch)?;
     if seal.parts.len() > PAGE_MAX {
         return Err(Refusal::new(RefusalCode::Malformed, "more parts than a page").into());

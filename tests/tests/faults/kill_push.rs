@@ -19,7 +19,8 @@ fn prepared() -> (Pair, PathBuf) {
     pair.relay.serve().expect("the relay gets ready");
     let source = pair.edge.file("many");
     fs::create_dir(&source).expect("the directory can be made");
-    many_files(&source, 1_200, 64 * 1024).expect("the files can be written");
+    // Longer than what is copied out of its buffer: few are in flight, and the next pages wait.
+    many_files(&source, 1_200, 80 * 1024).expect("the files can be written");
     (pair, source)
 }
 

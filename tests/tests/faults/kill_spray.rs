@@ -72,18 +72,18 @@ fn a_spray_survives_twelve_kills_of_the_edge() {
 }
 
 #[test]
-fn a_spray_survives_five_kills_of_the_relay() {
-    let (mut pair, source) = prepared(112, 32);
+fn a_spray_survives_eight_kills_of_the_relay() {
+    let (mut pair, source) = prepared(160, 32);
     let command = told(pair.spray_bytes(&source, "t::file", 4));
 
     let mut moments = Moments::new(2, 10 * MIB..18 * MIB);
     let hidden = |pair: &Pair| assert_nothing_visible(pair, "t::file");
-    let ordeal = endure(&mut pair, &command, (Victim::Relay, 5), &mut moments, &hidden);
+    let ordeal = endure(&mut pair, &command, (Victim::Relay, 8), &mut moments, &hidden);
 
-    assert_eq!(ordeal.kills, 5);
-    assert_little_was_sent_again(&ordeal, 112);
+    assert_eq!(ordeal.kills, 8);
+    assert_little_was_sent_again(&ordeal, 160);
     let resent = ordeal.last.done_number("chunks_resent");
-    assert!(resent <= 5 * WINDOW_CHUNKS, "{resent} chunks sent again: {:#?}", ordeal.last);
+    assert!(resent <= 8 * WINDOW_CHUNKS, "{resent} chunks sent again: {:#?}", ordeal.last);
     assert_stored(&pair, "t::file", &source, 4);
     assert_returns(&pair, "t::file", &source);
     assert_nothing_staged_after_collect(&pair);
