@@ -1,16 +1,19 @@
 //! The command line of `skyspray-edge`: data only. The text of `--help` is these comments.
 
 mod format;
+mod sources;
 mod target;
 
 use crate::config::{Compress, ZoneArg};
 use crate::output::{Manner, ProgressChoice};
+use crate::size::ByteSize;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use skyspray_dfu::split::Join;
 use skyspray_wire::ids::JobId;
 use std::path::PathBuf;
 
-pub use format::{Encoding, FormatArgs, FormatName};
+pub use format::{Encoding, FormatArgs, FormatName, LayoutArgs, OnInvalidArg, To};
+pub use sources::SourceOptions;
 pub use target::{ListTarget, LogicalTarget, PathTarget, TargetError};
 
 /// Moves files between the landing zones of this machine and the planes behind a relay.
@@ -107,32 +110,40 @@ pub struct EnrollArgs {
 
 /// Files to a logical file.
 #[derive(Args, Debug)]
+#[command(allow_missing_positional = true)]
 pub struct SprayArgs {
-    /// Source files: ZONE:path, or a path inside a landing zone. Joined in this order.
-    #[arg(required = true, value_name = "SOURCE")]
+    /// Source files: ZONE:path, or a path inside a landing zone. Joined in this order; the last
+    /// name of a path may hold * and ?.
+    #[arg(required_unless_present = "files_from", value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// The logical file: PLANE:scope::name.
     #[arg(value_name = "PLANE:scope::name")]
     pub target: LogicalTarget,
+    /// Which sources there are besides.
+    #[command(flatten)]
+    pub source_options: SourceOptions,
     /// Number of parts; 0 asks for the plane's default.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub parts: u32,
-    /// What happens between sources without a final terminator.
-    #[arg(long, value_enum, default_value_t)]
-    pub join: JoinArg,
+    /// How records are stored and sources are joined.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
     /// Replace the logical file if it exists.
     #[arg(long)]
     pub overwrite: bool,
     /// How chunks travel: auto, off or a zstd level from 1 to 19 [default: that of edge.toml].
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Compress>,
+    /// Make an ECL record definition of the header of csv and keep it with the file.
+    #[arg(long)]
+    pub record_structure: bool,
     // Last: its help heading holds for every option after it.
     /// How the sources are read.
     #[command(flatten)]
     pub format: FormatArgs,
 }
 
-/// A logical file to a file.
+/// A logical file to a file, or to several.
 #[derive(Args, Debug)]
 pub struct DesprayArgs {
     /// The logical file: PLANE:scope::name.
@@ -141,9 +152,29 @@ pub struct DesprayArgs {
     /// The file to write: ZONE:path, or a path inside a landing zone that allows write.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Replace the file if it exists.
+    /// Replace files that exist.
     #[arg(long)]
     pub overwrite: bool,
+    /// Write each part as it is stored to a file of its own, FILE._P_of_N.
+    #[arg(long, conflicts_with_all = ["split", "parts", "splitprefix"])]
+    pub wrap: bool,
+    /// Write files of whole records, FILE._P_of_M, none longer than this unless a single record
+    /// is. Needs room for two copies for a while.
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["parts", "splitprefix"])]
+    pub split: Option<ByteSize>,
+    /// Write so many files of whole records, FILE._P_of_M. Needs room for two copies for a while.
+    #[arg(
+        long,
+        value_name = "M",
+        conflicts_with = "splitprefix",
+        value_parser = clap::value_parser!(u32).range(1..=65_536)
+    )]
+    pub parts: Option<u32>,
+    /// Write the files that were sprayed with --prefix to the directory FILE; SPEC says what
+    /// stands before each: FILENAME{:n},FILESIZE{:[B|L][1-8]},SKIP:n, or auto for what is kept
+    /// with the logical file. Needs room for two copies for a while.
+    #[arg(long, value_name = "SPEC")]
+    pub splitprefix: Option<String>,
 }
 
 /// Files to a plane.
@@ -194,6 +225,12 @@ pub struct DescribeArgs {
     /// The logical file: PLANE:scope::name.
     #[arg(value_name = "PLANE:scope::name")]
     pub target: LogicalTarget,
+    /// Show what the parts came from as well: ranges of sources.
+    #[arg(long)]
+    pub origins: bool,
+    /// Print HPCC's XML of a logical file instead, as its tools register and --meta reads it.
+    #[arg(long, conflicts_with = "origins")]
+    pub xml: bool,
 }
 
 /// What to verify.
@@ -205,6 +242,9 @@ pub struct VerifyArgs {
     /// Files it should hold, in the order they were sprayed: compared with its parts as well.
     #[arg(value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
+    /// Which sources there are besides.
+    #[command(flatten)]
+    pub source_options: SourceOptions,
 }
 
 /// Which jobs to show.
@@ -221,15 +261,19 @@ pub struct StatusArgs {
 /// What to plan.
 #[derive(Args, Debug)]
 pub struct PlanArgs {
-    /// Source files: ZONE:path, or a path inside a landing zone. Joined in this order.
-    #[arg(required = true, value_name = "SOURCE")]
+    /// Source files: ZONE:path, or a path inside a landing zone. Joined in this order; the last
+    /// name of a path may hold * and ?.
+    #[arg(required_unless_present = "files_from", value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
+    /// Which sources there are besides.
+    #[command(flatten)]
+    pub source_options: SourceOptions,
     /// Number of parts.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub parts: u32,
-    /// What happens between sources without a final terminator.
-    #[arg(long, value_enum, default_value_t)]
-    pub join: JoinArg,
+    /// How records are stored and sources are joined.
+    #[command(flatten)]
+    pub layout: LayoutArgs,
     // Last: its help heading holds for every option after it.
     /// How the sources are read.
     #[command(flatten)]

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use error::ConfigError;
-pub use zone::{Access, ZoneArg, ZoneArgError, ZoneConfig};
+pub use zone::{Access, Umask, UmaskError, ZoneArg, ZoneArgError, ZoneConfig};
 
 /// Least memory an edge works in: a few chunks of the smallest common size.
 pub const MEMORY_MIN: ByteSize = ByteSize(16 << 20);

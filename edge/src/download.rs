@@ -8,6 +8,7 @@ mod despray;
 mod fault;
 mod link;
 mod listing;
+mod open_parts;
 mod page;
 mod probe;
 mod pull;
@@ -15,7 +16,7 @@ mod reading;
 mod single;
 mod state;
 
-pub use despray::despray;
+pub use despray::{ShapeFault, despray};
 pub use fault::DownloadFault;
 pub use probe::probe;
 pub use pull::pull;

@@ -97,6 +97,25 @@ pub trait Explain: Error {
     fn advice(&self) -> Option<String> {
         None
     }
+
+    /// Where it is, and HPCC's number for it.
+    fn details(&self) -> Details {
+        Details::default()
+    }
+}
+
+/// Where an error is in a file, and HPCC's number for it; what does not apply is `None`.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Details {
+    /// HPCC's number for the same cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hpcc: Option<u16>,
+    /// The file, as `zone:path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Where in the file, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
 }
 
 impl Explain for Refusal {

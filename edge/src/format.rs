@@ -1,53 +1,146 @@
 //! From options of the command line to a record format.
 
-use crate::cli::{FormatArgs, FormatName};
-use crate::exit::{Exit, Explain};
+use crate::cli::{FormatArgs, FormatName, LayoutArgs, To};
+use crate::exit::{Details, Exit, Explain};
 use crate::size::ByteSize;
+use crate::splitting::{Prefix, Wanted};
+use clap::ValueEnum as _;
+use skyspray_dfu::blob::{BlobError, PrefixSpec};
+use skyspray_dfu::encoding::DeclaredEncoding;
+use skyspray_dfu::format::attributes::AttributeError;
 use skyspray_dfu::format::csv::Role;
-use skyspray_dfu::format::{CsvError, CsvFormat, CsvOptions, RecordFormat};
+use skyspray_dfu::format::documents::DOCUMENT_RECORD_DEFAULT;
+use skyspray_dfu::format::{
+    ByteOrder, CsvError, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat,
+    RowError, VARIABLE_RECORD_DEFAULT, XmlFormat,
+};
+use skyspray_dfu::meta::FileMeta;
+use skyspray_dfu::split::Layout;
 use skyspray_link::seam::files::Escaped;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
 use thiserror::Error;
 
+/// How `format` and `layout` ask for sources to be split, the first of which has this name. The
+/// metadata, if any, stand in for options that are not given.
+///
+/// # Errors
+///
+/// The options do not fit each other, or say too little; the user's to correct.
+pub fn wanted(
+    format: &FormatArgs,
+    layout: &LayoutArgs,
+    meta: Option<&FileMeta>,
+    first_source: &OsStr,
+) -> Result<Wanted, FormatError> {
+    let prefix = layout.prefix.as_ref().map(|text| {
+        let spec = PrefixSpec::parse(text)?;
+        Ok::<Prefix, FormatError>(Prefix { text: text.clone(), spec })
+    });
+    let prefix = prefix.transpose()?;
+    if prefix.is_some() && layout.to.is_some() {
+        return Err(FormatError::PrefixConverted);
+    }
+    let format_of_records = match meta {
+        _ if prefix.is_some() => RecordFormat::Blob,
+        Some(meta) if format.format.is_none() => meta.format()?,
+        _ => resolve(format, first_source)?,
+    };
+    let layout_said = match (layout.nosplit, layout.whole) {
+        (_, true) => Some(Layout::SplitPoints),
+        (true, _) => Some(Layout::WholeSources),
+        _ => None,
+    };
+    Ok(Wanted {
+        declared: format.encoding.map(DeclaredEncoding::from),
+        format: format_of_records,
+        target: To::target(layout.to),
+        on_invalid: layout.on_invalid.into(),
+        layout: layout_said,
+        join: layout.join.into(),
+        prefix,
+    })
+}
+
 /// The format that `args` ask for, or else the one the name of the first source stands for.
 ///
 /// # Errors
 ///
 /// The options do not fit each other, or say too little; the user's to correct.
-pub fn resolve(args: &FormatArgs, first_source: &OsStr) -> Result<RecordFormat, FormatError> {
-    let by_name = first_source.to_str().and_then(RecordFormat::from_file_name);
-    match (args.format, by_name) {
-        (Some(FormatName::Fixed), _) => fixed(args),
-        (Some(FormatName::Csv), Some(RecordFormat::Csv(named))) => csv(args, named),
-        (Some(FormatName::Csv), _) => csv(args, CsvFormat::default()),
-        (None, Some(RecordFormat::Csv(named))) => csv(args, named),
-        (None, Some(RecordFormat::Fixed { .. })) => fixed(args),
-        (None, None) => Err(FormatError::Unsaid { source_name: first_source.to_owned() }),
-    }
+fn resolve(args: &FormatArgs, first_source: &OsStr) -> Result<RecordFormat, FormatError> {
+    let file_name = first_source.to_str().unwrap_or_default();
+    let Some(name) = args.format.or_else(|| FormatName::of_file(file_name)) else {
+        return Err(FormatError::Unsaid { source_name: first_source.to_owned() });
+    };
+    refuse_others(args, name)?;
+    let max_record = args.max_record.map(|size| bytes("--max-record", size)).transpose()?;
+    Ok(match name {
+        FormatName::Fixed => {
+            let size = args.record_size.ok_or(FormatError::NoRecordSize)?;
+            RecordFormat::Fixed { record_bytes: bytes("--record-size", size)? }
+        }
+        FormatName::Variable => variable(ByteOrder::Little, max_record),
+        FormatName::VariableBe => variable(ByteOrder::Big, max_record),
+        FormatName::Blocked => RecordFormat::Blocked,
+        FormatName::Recfmv => RecordFormat::RecfmV,
+        FormatName::Recfmvb => RecordFormat::RecfmVb,
+        FormatName::Csv => {
+            let tabs = file_name.to_ascii_lowercase().ends_with(".tsv");
+            let named = if tabs { CsvFormat::tab_separated() } else { CsvFormat::default() };
+            csv(args, named, max_record)?
+        }
+        FormatName::Xml => {
+            let tag = args.row_tag.as_deref().ok_or(FormatError::NoRowTag)?;
+            let xml = XmlFormat::try_new(tag)?;
+            RecordFormat::Xml(xml.with_max_record(max_record.unwrap_or(DOCUMENT_RECORD_DEFAULT)))
+        }
+        FormatName::Json => {
+            let json = JsonFormat::try_new(args.row_path.as_deref().unwrap_or("/"))?;
+            RecordFormat::Json(json.with_max_record(max_record.unwrap_or(DOCUMENT_RECORD_DEFAULT)))
+        }
+        FormatName::Jsonl => {
+            let mut lines = JsonLinesFormat::default();
+            lines.max_record = max_record.unwrap_or(lines.max_record);
+            RecordFormat::JsonLines(lines)
+        }
+    })
 }
 
-fn fixed(args: &FormatArgs) -> Result<RecordFormat, FormatError> {
-    let delimiters = [
-        ("--separator", args.separator.is_some()),
-        ("--quote", args.quote.is_some()),
-        ("--terminator", args.terminator.is_some()),
-        ("--escape", args.escape.is_some()),
-        ("--max-record", args.max_record.is_some()),
-        ("--encoding", args.encoding.is_some()),
+/// Refuses options of other formats, by name.
+fn refuse_others(args: &FormatArgs, format: FormatName) -> Result<(), FormatError> {
+    use FormatName::{Csv, Fixed, Json, Jsonl, Variable, VariableBe, Xml};
+    let options: [(&str, bool, &[FormatName]); 9] = [
+        ("--record-size", args.record_size.is_some(), &[Fixed]),
+        ("--separator", args.separator.is_some(), &[Csv]),
+        ("--quote", args.quote.is_some(), &[Csv]),
+        ("--terminator", args.terminator.is_some(), &[Csv]),
+        ("--escape", args.escape.is_some(), &[Csv]),
+        ("--row-tag", args.row_tag.is_some(), &[Xml]),
+        ("--row-path", args.row_path.is_some(), &[Json]),
+        ("--max-record", args.max_record.is_some(), &[Csv, Variable, VariableBe, Xml, Json, Jsonl]),
+        ("--encoding", args.encoding.is_some(), &[Csv, Xml, Json, Jsonl]),
     ];
-    if let Some((option, _)) = delimiters.into_iter().find(|(_, said)| *said) {
-        return Err(FormatError::Unfit { option, format: "fixed" });
+    let unfit = options.iter().find(|(_, said, formats)| *said && !formats.contains(&format));
+    match unfit {
+        None => Ok(()),
+        Some(&(option, ..)) => {
+            let format = format.to_possible_value().expect("no format is hidden");
+            Err(FormatError::Unfit { option, format: format.get_name().to_owned() })
+        }
     }
-    let size = args.record_size.ok_or(FormatError::NoRecordSize)?;
-    Ok(RecordFormat::Fixed { record_bytes: bytes("--record-size", size)? })
 }
 
-fn csv(args: &FormatArgs, named: CsvFormat) -> Result<RecordFormat, FormatError> {
-    if args.record_size.is_some() {
-        return Err(FormatError::Unfit { option: "--record-size", format: "csv" });
-    }
+fn variable(order: ByteOrder, max_record: Option<NonZeroU32>) -> RecordFormat {
+    let max_record = max_record.unwrap_or(VARIABLE_RECORD_DEFAULT);
+    RecordFormat::Variable { order, max_record }
+}
+
+fn csv(
+    args: &FormatArgs,
+    named: CsvFormat,
+    max_record: Option<NonZeroU32>,
+) -> Result<RecordFormat, FormatError> {
     let mut options = CsvOptions::from(named);
     for (role, list) in [
         (Role::Separator, &args.separator),
@@ -59,9 +152,7 @@ fn csv(args: &FormatArgs, named: CsvFormat) -> Result<RecordFormat, FormatError>
             options.set(role, list)?;
         }
     }
-    if let Some(size) = args.max_record {
-        options.max_record = bytes("--max-record", size)?;
-    }
+    options.max_record = max_record.unwrap_or(options.max_record);
     Ok(RecordFormat::Csv(CsvFormat::try_new(options)?))
 }
 
@@ -85,13 +176,28 @@ pub enum FormatError {
     /// A fixed format without the length of its records.
     #[error("a fixed format needs --record-size")]
     NoRecordSize,
+    /// XML without the name of its rows.
+    #[error("an xml format needs --row-tag")]
+    NoRowTag,
+    /// The row tag or path is none.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// The prefix of blobs is none.
+    #[error("--prefix cannot be used")]
+    Prefix(#[from] BlobError),
+    /// Blobs are stored as they are.
+    #[error("--to cannot be used with --prefix, blobs are stored as they are")]
+    PrefixConverted,
+    /// The metadata describe no format.
+    #[error("the metadata describe no format known here")]
+    Meta(#[from] AttributeError),
     /// An option of another format.
     #[error("{option} does not belong to format {format}")]
     Unfit {
         /// The option.
         option: &'static str,
-        /// The format.
-        format: &'static str,
+        /// The format, as the option takes it.
+        format: String,
     },
     /// A length no record can have.
     #[error("{option} is {found} bytes, expected 1 to {}", u32::MAX)]
@@ -118,11 +224,23 @@ impl Explain for FormatError {
         })
     }
 
+    fn details(&self) -> Details {
+        let hpcc = match self {
+            Self::Prefix(error) => error.hpcc_number(),
+            Self::PrefixConverted => Some(8083),
+            Self::Meta(error) => error.hpcc_number(),
+            _ => None,
+        };
+        Details { hpcc, ..Details::default() }
+    }
+
     fn advice(&self) -> Option<String> {
         match self {
-            Self::Unsaid { .. } => {
-                Some("say --format csv, or --format fixed with --record-size".into())
-            }
+            Self::Prefix(error) => Some(error.advice().to_owned()),
+            Self::Unsaid { .. } => Some(
+                "say --format csv, or --format fixed with --record-size; --help has all".into(),
+            ),
+            Self::NoRowTag => Some("name the elements that are rows, as in --row-tag Row".into()),
             _ => None,
         }
     }
@@ -153,7 +271,8 @@ mod tests {
         assert_eq!(found(Some(FormatName::Csv), "a.bin"), csv);
         let fixed = FormatArgs { record_size: Some(ByteSize(9)), ..args(Some(FormatName::Fixed)) };
         let record_bytes = NonZeroU32::new(9).unwrap();
-        assert_eq!(resolve(&fixed, OsStr::new("a.csv")), Ok(RecordFormat::Fixed { record_bytes }));
+        let resolved = resolve(&fixed, OsStr::new("a.csv")).unwrap();
+        assert_eq!(resolved, RecordFormat::Fixed { record_bytes });
         assert_eq!(
             resolve(&args(None), OsStr::new("a\n.bin")).unwrap_err().to_string(),
             r"name a\n.bin announces no format"
@@ -170,7 +289,7 @@ mod tests {
             max_record: Some(ByteSize(100)),
             ..args(Some(FormatName::Csv))
         };
-        let Ok(RecordFormat::Csv(format)) = resolve(&said, OsStr::new("a")) else {
+        let RecordFormat::Csv(format) = resolve(&said, OsStr::new("a")).unwrap() else {
             panic!("csv was asked for")
         };
         let options = format.options();

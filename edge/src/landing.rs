@@ -38,7 +38,19 @@ pub struct LandingPath {
 impl LandingPath {
     /// The same zone, another path in it.
     pub fn with_path(&self, path: RelPath) -> Self {
-        Self { path, ..self.clone() }
+        Self { zone: self.zone.clone(), tree: self.tree.clone(), path }
+    }
+
+    /// The path a person wrote as `below`, relative to the directory that holds this one.
+    ///
+    /// # Errors
+    ///
+    /// The person's mistake: `below` is empty, absolute, climbs, or is too long or deep.
+    pub fn beside(&self, below: &OsStr) -> Result<Self, LandingError> {
+        let directory = self.path.parent().unwrap_or_default();
+        let path = RelPath::parse(below).and_then(|below| directory.join_path(&below));
+        let path = path.map_err(|source| path_error(Path::new(below), source))?;
+        Ok(self.with_path(path))
     }
 }
 
@@ -81,9 +93,20 @@ impl LandingZones {
         cwd: &Path,
         want: Want,
     ) -> Result<LandingPath, LandingError> {
+        let (name, path) = self.locate(argument, cwd)?;
+        self.open(&name, path, want)
+    }
+
+    /// The zone and the path in it that [`LandingZones::resolve`] takes a path for, without
+    /// looking whether there is such a zone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LandingZones::resolve`], as far as the path goes.
+    pub fn locate(&self, argument: &Path, cwd: &Path) -> Result<(ZoneName, RelPath), LandingError> {
         match split_zone(argument.as_os_str()) {
-            Some((name, below)) => self.open(&name, parse(argument, below)?, want),
-            None => self.resolve_plain(argument, cwd, want),
+            Some((name, below)) => Ok((name, parse(argument, below)?)),
+            None => self.locate_plain(argument, cwd),
         }
     }
 
@@ -113,15 +136,18 @@ impl LandingZones {
         }
         let tree = OsTree::open(&zone.path)
             .map_err(|source| LandingError::Root { zone: zone_name(), source })?;
+        let tree = match zone.umask {
+            Some(umask) => tree.with_umask(umask.bits()),
+            None => tree,
+        };
         Ok(LandingPath { zone: zone_name(), tree: Arc::new(tree), path })
     }
 
-    fn resolve_plain(
+    fn locate_plain(
         &self,
         argument: &Path,
         cwd: &Path,
-        want: Want,
-    ) -> Result<LandingPath, LandingError> {
+    ) -> Result<(ZoneName, RelPath), LandingError> {
         if argument.as_os_str().is_empty() {
             return Err(path_error(argument, PathError::EmptyPath));
         }
@@ -138,7 +164,7 @@ impl LandingZones {
                 path: whole.clone(),
                 zones: ZoneList::of(&self.zones),
             })?;
-        self.open(&zone.name, parse(argument, below.as_os_str())?, want)
+        Ok((zone.name.clone(), parse(argument, below.as_os_str())?))
     }
 }
 

@@ -2,17 +2,19 @@
 
 use crate::cli::{OfflineCommand, PlanArgs, ReceiptCheckArgs, ReceiptCommand};
 use crate::config::{ConfigError, Directories, EdgeConfig};
-use crate::exit::{Exit, Explain};
+use crate::exit::{Details, Exit, Explain};
 use crate::format::{self, FormatError};
 use crate::landing::LandingZones;
+use crate::meta::{self, MetaFault};
 use crate::output::Reporter;
-use crate::plan::{PlanError, plan};
+use crate::plan::{PlanError, PlannedPart, plan};
 use crate::receipts::{self, Facts, ReceiptError};
 use crate::size::{Bytes, Count};
-use crate::source::{OpenError, Source};
+use crate::source::{OpenError, Selection};
+use crate::splitting::{LookError, Splitting, Wanted};
 use serde::Serialize;
 use skyspray_certs::store::{EdgeStore, StoreError};
-use skyspray_dfu::split::{Layout, SplitOptions};
+use skyspray_dfu::split::Layout;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -37,6 +39,12 @@ pub enum OfflineError {
     /// The records.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What the sources are.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// The metadata.
+    #[error(transparent)]
+    Meta(#[from] MetaFault),
     /// The receipt.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -50,6 +58,8 @@ impl OfflineError {
             Self::Open(error) => error,
             Self::Format(error) => error,
             Self::Plan(error) => error,
+            Self::Look(error) => error,
+            Self::Meta(error) => error,
             Self::Receipt(error) => error,
         }
     }
@@ -66,6 +76,10 @@ impl Explain for OfflineError {
 
     fn advice(&self) -> Option<String> {
         self.inner().advice()
+    }
+
+    fn details(&self) -> Details {
+        self.inner().details()
     }
 }
 
@@ -94,6 +108,18 @@ struct PartFields {
     offset: u64,
     length: u64,
     records: u64,
+    header: u32,
+    footer: u32,
+    ranges: Vec<RangeFields>,
+}
+
+/// Bytes of a source that make up some of a part.
+#[derive(Serialize)]
+struct RangeFields {
+    source: u64,
+    offset: u64,
+    length: u64,
+    part_offset: u64,
 }
 
 #[derive(Serialize)]
@@ -102,6 +128,9 @@ struct PlanFields {
     bytes: u64,
     records: u64,
     format: &'static str,
+    stored: &'static str,
+    encoding: Option<&'static str>,
+    sources: Vec<String>,
 }
 
 fn run_plan(
@@ -111,34 +140,61 @@ fn run_plan(
     reporter: &Reporter,
 ) -> Result<Exit, OfflineError> {
     let config = EdgeConfig::load(directories)?;
-    let sources = Source::open_all(&LandingZones::new(&config), &args.sources, cwd)?;
-    let first = sources[0].at().path.file_name().unwrap_or_default();
-    let format = format::resolve(&args.format, first)?;
+    let zones = LandingZones::new(&config);
+    let meta = args.format.meta.as_deref().map(meta::read).transpose()?;
+    let selection = Selection::resolve(&zones, &args.sources, &args.source_options, cwd)?;
+    let name = selection.first_name();
+    let wanted = format::wanted(&args.format, &args.layout, meta.as_ref(), name)?;
+    // Where a whole source would be split is what is asked.
+    let wanted = match wanted.layout {
+        Some(Layout::SplitPoints) => Wanted { layout: Some(Layout::Balanced), ..wanted },
+        _ => wanted,
+    };
+    selection.warn(reporter, args.format.format.is_some());
+    let mut splitting = Splitting::look(selection.sources, wanted)?;
     let parts = NonZeroU32::new(args.parts).expect("the command line takes 1 and more");
-    let layout = Layout::implied(sources.len(), parts);
-    let options = SplitOptions { parts, layout, join: args.join.into() };
-    let (mut bytes, mut records) = (0, 0);
-    plan(&sources, &format, options, |planned| {
-        bytes += planned.length;
-        records += planned.records;
-        let (offset, length) = (planned.offset, planned.length);
-        let fields = PartFields {
-            part: u64::from(planned.part.0) + 1,
-            offset,
-            length,
-            records: planned.records,
-        };
+    let planned = plan(&mut splitting, parts)?;
+    for part in &planned {
         let text = format!(
-            "part {} of {parts}: offset {offset}, length {length}, records {}",
-            planned.part, planned.records
+            "part {} of {parts}: offset {}, length {}, records {}",
+            part.part, part.offset, part.length, part.records
         );
-        reporter.result("part", &fields, text);
-    })?;
-    let fields = PlanFields { parts: args.parts, bytes, records, format: format.name() };
+        reporter.result("part", &part_fields(part), text);
+    }
+    let bytes = planned.iter().map(|part| part.length).sum();
+    let records = planned.iter().map(|part| part.records).sum();
+    let stored = splitting.options(parts).stored_format(splitting.format());
+    let fields = PlanFields {
+        parts: args.parts,
+        bytes,
+        records,
+        format: splitting.format().name(),
+        stored: stored.name(),
+        encoding: stored.encoding().hpcc_format_name(),
+        sources: splitting.sources().iter().map(|source| source.at().to_string()).collect(),
+    };
     let parts = Count(args.parts.into(), "part");
     let text = format!("{parts}, {}, {}", Bytes(bytes), Count(records, "record"));
     reporter.result("plan", &fields, text);
     Ok(Exit::Done)
+}
+
+fn part_fields(part: &PlannedPart) -> PartFields {
+    let ranges = part.origins.iter().map(|origin| RangeFields {
+        source: origin.source_index as u64 + 1,
+        offset: origin.source_offset,
+        length: origin.length,
+        part_offset: origin.part_offset,
+    });
+    PartFields {
+        part: u64::from(part.part.0) + 1,
+        offset: part.offset,
+        length: part.length,
+        records: part.records,
+        header: part.header,
+        footer: part.footer,
+        ranges: ranges.collect(),
+    }
 }
 
 #[derive(Serialize)]

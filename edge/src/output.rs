@@ -5,7 +5,7 @@ mod meter;
 mod screen;
 mod time;
 
-use crate::exit::{Chain, Exit, Explain};
+use crate::exit::{Chain, Details, Exit, Explain};
 use clap::ValueEnum;
 use screen::Screen;
 use serde::Serialize;
@@ -67,6 +67,8 @@ struct Failure<'a> {
     code: &'a str,
     exit: Exit,
     message: String,
+    #[serde(flatten)]
+    details: Details,
     #[serde(rename = "try")]
     advice: Option<String>,
 }
@@ -168,13 +170,14 @@ impl Reporter {
 
     fn say_error(&self, event: &str, error: &dyn Explain) {
         let (code, exit, advice) = (error.code(), error.exit(), error.advice());
-        let message = Chain(error).to_string();
+        let (message, details) = (Chain(error).to_string(), error.details());
         if self.manner.json {
-            self.json(event, &Failure { code: &code, exit, message, advice });
+            self.json(event, &Failure { code: &code, exit, message, details, advice });
             return;
         }
+        let number = details.hpcc.map_or_else(String::new, |hpcc| format!(" (HPCC {hpcc})"));
         let advice = advice.map_or_else(String::new, |advice| format!("\n  try: {advice}"));
-        self.screen().err_text(&format!("error: {message}{advice}"));
+        self.screen().err_text(&format!("error: {message}{number}{advice}"));
     }
 
     fn json(&self, event: &str, fields: &impl Serialize) {

@@ -1,27 +1,32 @@
 //! Where a spray would split local files: the same pass over the records, without sending a byte.
 
-use crate::exit::{Exit, Explain};
-use crate::source::{RecordError, Source, SourceError};
-use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::split::{Piece, SplitError, SplitOptions, Splitter};
+use crate::exit::{Details, Exit, Explain};
+use crate::source::{RecordError, SourceError};
+use crate::splitting::{LookError, Splitting};
+use skyspray_dfu::split::{Origin, Piece};
 use skyspray_wire::ids::PartIndex;
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use thiserror::Error;
 
-/// Bytes read at once.
-const BLOCK_BYTES: usize = 1 << 20;
-
 /// A part as it would be stored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PlannedPart {
     /// The part.
     pub part: PartIndex,
-    /// Where it starts in all parts put together, in bytes; in one source, its split point.
+    /// Its split point: where it starts in the only source, or else in all parts put together, in
+    /// bytes.
     pub offset: u64,
     /// Its length in bytes.
     pub length: u64,
     /// Records in it.
     pub records: u64,
+    /// Bytes at its start that are a document's header.
+    pub header: u32,
+    /// Bytes at its end that are a document's footer.
+    pub footer: u32,
+    /// Which bytes of which sources it is made of.
+    pub origins: Vec<Origin>,
 }
 
 /// Why there is no plan.
@@ -33,6 +38,9 @@ pub enum PlanError {
     /// The records cannot be told apart.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A source is not what the options say.
+    #[error(transparent)]
+    Look(#[from] LookError),
 }
 
 impl PlanError {
@@ -40,6 +48,7 @@ impl PlanError {
         match self {
             Self::Source(error) => error,
             Self::Record(error) => error,
+            Self::Look(error) => error,
         }
     }
 }
@@ -56,69 +65,68 @@ impl Explain for PlanError {
     fn advice(&self) -> Option<String> {
         self.inner().advice()
     }
+
+    fn details(&self) -> Details {
+        self.inner().details()
+    }
 }
 
-/// Reads the sources once and hands each part to `part` as soon as its end is known, in part
-/// order. Blocks.
+/// Reads the sources once and says what each part would be. Documents whose end was guessed wrong
+/// are read again. Blocks.
 ///
 /// # Errors
 ///
-/// As for [`PlanError`]. Parts handed out before an error are not a plan.
-pub fn plan(
-    sources: &[Source],
-    format: &RecordFormat,
-    options: SplitOptions,
-    part: impl FnMut(PlannedPart),
-) -> Result<(), PlanError> {
-    let lengths = sources.iter().map(Source::length).collect::<Vec<_>>();
-    let wrong = |error: SplitError| Source::record_error(sources, error);
-    let splitter = Splitter::try_new(format, &lengths, options).map_err(wrong)?;
-    let mut pass = Pass { splitter, offset: 0, part };
-    let mut block = vec![0; BLOCK_BYTES];
-    for source in sources {
-        let mut offset = 0;
-        while offset < source.length() {
-            let left = source.length() - offset;
-            let length = usize::try_from(left).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
-            let bytes = &mut block[..length];
-            source.read_exact_at(bytes, offset)?;
-            pass.splitter.push(bytes).map_err(wrong)?;
-            pass.drain();
-            offset += length as u64;
+/// As for [`PlanError`].
+pub fn plan(splitting: &mut Splitting, parts: NonZeroU32) -> Result<Vec<PlannedPart>, PlanError> {
+    match pass(splitting, parts) {
+        Err(PlanError::Record(error)) if splitting.was_guessed_wrong(&error) => {
+            splitting.measure()?;
+            pass(splitting, parts)
         }
-        pass.splitter.end_source().map_err(wrong)?;
-        pass.drain();
-        source.recheck()?;
+        other => other,
     }
-    pass.splitter.finish().map_err(wrong)?;
-    pass.drain();
-    Ok(())
 }
 
-struct Pass<F> {
-    splitter: Splitter,
-    offset: u64,
-    part: F,
-}
-
-impl<F: FnMut(PlannedPart)> Pass<F> {
-    fn drain(&mut self) {
-        while let Some(piece) = self.splitter.poll() {
-            if let Piece::PartEnd { part, length, records } = piece {
-                let offset = self.offset;
-                (self.part)(PlannedPart { part, offset, length, records });
-                self.offset += length;
+fn pass(splitting: &Splitting, parts: NonZeroU32) -> Result<Vec<PlannedPart>, PlanError> {
+    let mut planned = Vec::new();
+    let mut origins: Vec<Origin> = Vec::new();
+    let one_source = splitting.sources().len() == 1;
+    let (mut stored, mut read) = (0, 0);
+    splitting.walk(parts, |piece, _| {
+        match piece {
+            Piece::Bytes { .. } | Piece::Literal { .. } => {}
+            Piece::Origin(origin) => origins.push(origin),
+            Piece::PartEnd { part, length, records, header, footer } => {
+                let origins = std::mem::take(&mut origins);
+                let start = origins.first().map_or(read, |origin| origin.source_offset);
+                read = origins.last().map_or(read, |origin| origin.source_offset + origin.length);
+                let offset = if one_source { start } else { stored };
+                stored += length;
+                planned.push(PlannedPart {
+                    part,
+                    offset,
+                    length,
+                    records,
+                    header,
+                    footer,
+                    origins,
+                });
             }
         }
-    }
+        Ok::<(), PlanError>(())
+    })?;
+    Ok(planned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::landing::{LandingPath, ZoneName};
-    use skyspray_dfu::format::CsvFormat;
-    use skyspray_dfu::split::{Join, Layout};
+    use crate::source::Source;
+    use crate::splitting::BLOCK_BYTES;
+    use crate::splitting::Wanted;
+    use skyspray_dfu::format::{CsvFormat, RecordFormat};
+    use skyspray_dfu::split::Layout;
     use skyspray_link::seam::files::{Caching, MemoryTree, RelPath, Tree as _};
     use std::num::NonZeroU32;
     use std::sync::Arc;
@@ -140,14 +148,11 @@ mod tests {
         format: &RecordFormat,
         parts: u32,
     ) -> Result<Vec<(u64, u64, u64)>, PlanError> {
-        let parts = NonZeroU32::new(parts).unwrap();
-        let options = SplitOptions { parts, layout: Layout::Balanced, join: Join::Mend };
-        let mut found = Vec::new();
-        plan(sources, format, options, |part| {
-            assert_eq!(part.part.0 as usize, found.len());
-            found.push((part.offset, part.length, part.records));
-        })?;
-        Ok(found)
+        let wanted = Wanted { layout: Some(Layout::Balanced), ..Wanted::plain(format.clone()) };
+        let mut splitting = Splitting::look(sources.to_vec(), wanted)?;
+        let found = plan(&mut splitting, NonZeroU32::new(parts).unwrap())?;
+        assert!(found.iter().enumerate().all(|(index, part)| part.part.0 as usize == index));
+        Ok(found.iter().map(|part| (part.offset, part.length, part.records)).collect())
     }
 
     #[test]

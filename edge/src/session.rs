@@ -355,4 +355,4 @@ impl Connector {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,56 +1,71 @@
-//! Source files: opened through their landing zone, identified, and proven not to have changed.
+//! Source files: found through their landing zone, identified, and proven not to have changed.
 
 mod error;
+mod open_files;
+mod selection;
 mod walk;
 
-use crate::landing::{LandingPath, LandingZones, Want};
+use crate::landing::LandingPath;
+use open_files::OpenFiles;
 use skyspray_dfu::split::SplitError;
-use skyspray_link::seam::files::{Cause, File, Fingerprint, SourceChange};
-use std::path::{Path, PathBuf};
+use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, SourceChange};
 use std::sync::Arc;
 
-pub use error::{OpenError, RecordError, SourceError};
+pub use error::{RecordError, SourceError};
+pub use selection::{Asked, ListError, Notice, OpenError, SOURCES_MAX, Selection};
 pub use walk::{Found, SkipReason, Walk, plane_name};
 
-/// A regular file that is read, in the state it had when it was opened.
+/// A regular file that is read, in the state it had when it was first looked at. Clones are the
+/// same source.
+///
+/// Its file is open from the first byte that is read to the last. Sources found together keep few
+/// files open, so that a command may have many more sources than files it may open.
 #[derive(Clone, Debug)]
 pub struct Source {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     at: LandingPath,
-    file: Arc<dyn File>,
     fingerprint: Fingerprint,
+    open: Arc<OpenFiles>,
+    /// Its number in `open`.
+    number: usize,
 }
 
 impl Source {
-    /// Opens the file. Blocks.
+    /// Opens the file, to be read soon. Blocks.
     ///
     /// # Errors
     ///
     /// It is missing, no regular file, behind a symlink or unreadable; the user's to correct.
     pub fn open(at: &LandingPath) -> Result<Self, SourceError> {
-        let opened = at.tree.open_read(&at.path).and_then(|file| {
-            let fingerprint = file.metadata()?.fingerprint();
-            Ok((file, fingerprint))
-        });
-        let (file, fingerprint) = opened.map_err(|error| SourceError::of(at, error))?;
-        file.advise_sequential();
-        Ok(Self { at: at.clone(), file, fingerprint })
+        let (file, fingerprint) = open(at).map_err(|error| SourceError::of(at, error))?;
+        let open = Arc::new(OpenFiles::default());
+        open.keep(0, file);
+        Ok(Self { inner: Arc::new(Inner { at: at.clone(), fingerprint, open, number: 0 }) })
     }
 
-    /// Opens the files that `arguments` name, in their order. Blocks.
+    /// Opens the file to see that it can be read, and in which state it is. It is opened again
+    /// when it is read, in that state or not at all. Blocks.
+    ///
+    /// `number` is another for every source that shares `open`.
     ///
     /// # Errors
     ///
-    /// The first that is in no landing zone or cannot be opened.
-    pub fn open_all(
-        zones: &LandingZones,
-        arguments: &[PathBuf],
-        cwd: &Path,
-    ) -> Result<Vec<Self>, OpenError> {
-        let open = |argument: &PathBuf| {
-            let at = zones.resolve(argument, cwd, Want::Read)?;
-            Ok(Self::open(&at)?)
-        };
-        arguments.iter().map(open).collect()
+    /// As for [`Source::open`].
+    fn identify(
+        at: LandingPath,
+        (open_files, number): (&Arc<OpenFiles>, usize),
+    ) -> Result<Self, SourceError> {
+        match open(&at) {
+            Ok((_, fingerprint)) => {
+                let open = open_files.clone();
+                Ok(Self { inner: Arc::new(Inner { at, fingerprint, open, number }) })
+            }
+            Err(error) => Err(SourceError::of(&at, error)),
+        }
     }
 
     /// Opens the file again for a job that began with it in the state `earlier`. Blocks.
@@ -63,7 +78,7 @@ impl Source {
             Err(SourceError::Missing { path }) => return Err(SourceError::Removed { path }),
             other => other?,
         };
-        source.unchanged(source.fingerprint.changed_since(earlier))?;
+        source.unchanged(source.fingerprint().changed_since(earlier))?;
         Ok(source)
     }
 
@@ -73,69 +88,98 @@ impl Source {
     ///
     /// [`SourceError::Changed`] or [`SourceError::Removed`]: nothing read may be used.
     pub fn recheck(&self) -> Result<(), SourceError> {
-        let found = match self.at.tree.metadata(&self.at.path) {
-            Ok(found) => found,
-            Err(error) if error.cause == Cause::Missing => {
-                return Err(SourceError::Removed { path: self.at.to_string() });
-            }
-            Err(error) => return Err(SourceError::of(&self.at, error)),
-        };
-        self.unchanged(found.fingerprint().changed_since(&self.fingerprint))
+        let at = self.at();
+        let found = at.tree.metadata(&at.path).map_err(|error| self.gone(error))?;
+        self.unchanged(found.fingerprint().changed_since(self.fingerprint()))
     }
 
     /// Fills `bytes` from `offset`. Blocks.
     ///
     /// # Errors
     ///
-    /// [`SourceError::Changed`] when the file ends before, [`SourceError::Read`] when the host
-    /// cannot read it there.
+    /// [`SourceError::Changed`] when the file ends before or is not the one it was,
+    /// [`SourceError::Removed`] when it is gone, [`SourceError::Read`] when the host cannot read
+    /// it there.
     pub fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), SourceError> {
-        let read = self.file.read_at(bytes, offset).map_err(|source| SourceError::Read {
-            path: self.at.to_string(),
+        let file = self.file()?;
+        let read = file.read_at(bytes, offset).map_err(|source| SourceError::Read {
+            path: self.at().to_string(),
             offset,
             source,
         })?;
+        let end = offset + read as u64;
         if read < bytes.len() {
-            let (from, to) = (self.fingerprint.size, offset + read as u64);
-            return self.unchanged(Some(SourceChange::Shrunk { from, to }));
+            return self.unchanged(Some(SourceChange::Shrunk { from: self.length(), to: end }));
+        }
+        if end >= self.length() {
+            self.inner.open.close(self.inner.number);
         }
         Ok(())
     }
 
     /// Hints that the first `end` bytes are not needed again.
     pub fn forget_before(&self, end: u64) {
-        self.file.drop_cache(0..end);
+        if let Some(file) = self.inner.open.find(self.inner.number) {
+            file.drop_cache(0..end);
+        }
     }
 
     /// Where it is.
     pub fn at(&self) -> &LandingPath {
-        &self.at
+        &self.inner.at
     }
 
     /// The state it was opened in.
     pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
+        &self.inner.fingerprint
     }
 
     /// Its length in bytes when it was opened.
     pub fn length(&self) -> u64 {
-        self.fingerprint.size
+        self.inner.fingerprint.size
     }
 
     /// Says of which source and place a record error speaks.
     pub fn record_error(sources: &[Self], source: SplitError) -> RecordError {
         let at = source.location().and_then(|(index, offset)| {
-            sources.get(index).map(|found| (found.at.to_string(), offset))
+            sources.get(index).map(|found| (found.at().to_string(), offset))
         });
         RecordError { at, source }
+    }
+
+    /// The open file, which is opened now unless it is.
+    fn file(&self) -> Result<Arc<dyn File>, SourceError> {
+        let Inner { at, fingerprint, open: open_files, number } = &*self.inner;
+        if let Some(file) = open_files.find(*number) {
+            return Ok(file);
+        }
+        let (file, found) = open(at).map_err(|error| self.gone(error))?;
+        self.unchanged(found.changed_since(fingerprint))?;
+        open_files.keep(*number, file.clone());
+        Ok(file)
+    }
+
+    /// Why a file that was there before cannot be found.
+    fn gone(&self, error: FileError) -> SourceError {
+        match error.cause {
+            Cause::Missing => SourceError::Removed { path: self.at().to_string() },
+            _ => SourceError::of(self.at(), error),
+        }
     }
 
     fn unchanged(&self, change: Option<SourceChange>) -> Result<(), SourceError> {
         match change {
             None => Ok(()),
-            Some(change) => Err(SourceError::Changed { path: self.at.to_string(), change }),
+            Some(change) => Err(SourceError::Changed { path: self.at().to_string(), change }),
         }
     }
+}
+
+fn open(at: &LandingPath) -> Result<(Arc<dyn File>, Fingerprint), FileError> {
+    let file = at.tree.open_read(&at.path)?;
+    let fingerprint = file.metadata()?.fingerprint();
+    file.advise_sequential();
+    Ok((file, fingerprint))
 }
 
 #[cfg(test)]

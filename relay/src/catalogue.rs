@@ -15,6 +15,7 @@ mod fields;
 mod files;
 mod jobs;
 mod open;
+mod origins;
 mod plane_files;
 mod progress;
 mod push;
@@ -35,11 +36,13 @@ pub use error::{CatalogueError, JobError};
 pub use files::StoredPart;
 pub use jobs::JobFilter;
 pub use open::{LEASE_MS, NewJob, Opened, Opening};
+pub use origins::{OriginFault, StoredOrigin};
 pub use plane_files::PlaneFile;
 pub use progress::Progress;
 pub use push::{FileStanding, NewFile};
 pub use records::{
-    GenerationRecord, GenerationState, JobKey, JobRecord, PartLayout, PartRecord, PartState,
+    GenerationRecord, GenerationState, JobKey, JobKind, JobRecord, PartLayout, PartRecord,
+    PartState, operator,
 };
 pub use removal::RemoveError;
 pub use seal::SealedPart;

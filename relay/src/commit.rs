@@ -3,19 +3,24 @@
 
 use crate::access::{self, Operation};
 use crate::catalogue::{
-    Actor, AgentRecord, JobError, JobKey, JobRecord, NewJob, Opened, PartLayout, PartRecord,
+    Actor, AgentRecord, Catalogue, CatalogueError, JobError, JobKey, JobRecord, NewJob, Opened,
+    PartLayout, PartRecord,
 };
+use crate::placing::{Placed, Placing, PlacingError};
 use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
 use crate::service::part_paths;
-use crate::state::{Relay, blocking, internal};
+use crate::state::{Relay, blocking, internal, unix_ms};
+use skyspray_certs::RelayIdentity;
+use skyspray_link::seam::Clock;
 use skyspray_link::seam::files::Replace;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{Epoch, JobId};
-use skyspray_wire::message::{Committed, WriteTarget};
-use skyspray_wire::name::{LogicalName, PlaneName};
+use skyspray_wire::message::{Committed, JobState, WriteTarget};
+use skyspray_wire::name::PlaneName;
 use skyspray_wire::receipt::{Receipt, SignedReceipt};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::sync::Arc;
+use thiserror::Error;
 
 /// Parts put in their places together, sharing directory syncs.
 const PAGE: u32 = 256;
@@ -63,81 +68,136 @@ pub(crate) async fn load(relay: &Relay, job: JobId) -> Result<JobRecord, Refusal
     record.ok_or_else(|| Refusal::new(RefusalCode::JobUnknown, ""))
 }
 
-/// Finishes a sealed spray. Idempotent, and goes on when nobody waits for it any more.
+/// Finishes a sealed spray for an edge or after a crash.
 ///
-/// A job whose staged bytes are lost is aborted, since it could never be finished; but not one that
-/// may have replaced parts of an earlier generation, which is left sealed for the operator.
-pub(crate) async fn finish(
-    relay: &Arc<Relay>,
-    commitment: Commitment,
-) -> Result<Committed, Refusal> {
-    let relay = Arc::clone(relay);
-    let finishing = tokio::spawn(async move { finish_once(&relay, commitment).await });
-    finishing.await.expect("a commit does not panic and is not aborted")
+/// # Errors
+///
+/// As for [`Committer::finish`], or the plane is unknown.
+pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Committed, Refusal> {
+    let served = relay.plane(commitment.target.plane())?;
+    let committer = Committer {
+        catalogue: relay.catalogue.clone(),
+        clock: Arc::clone(&relay.clock),
+        identity: relay.identity(),
+        plane: Arc::clone(&served.plane),
+        placing: Arc::clone(&served.placing),
+    };
+    committer.finish(commitment).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "commit");
+        error.refusal()
+    })
 }
 
-async fn finish_once(relay: &Relay, commitment: Commitment) -> Result<Committed, Refusal> {
-    let WriteTarget::LogicalFile { plane: plane_name, name, .. } = &commitment.target else {
-        return Err(Refusal::new(RefusalCode::Malformed, "a push has no commit of its own"));
-    };
-    let served = relay.plane(plane_name)?;
-    // One after the other: a second request for the same commit finds it done.
-    let _placing = served.placing.lock().await;
-    let outcome = match place_parts(relay, &served.plane, &commitment, name).await {
-        Ok(()) => {
-            commit(relay, &commitment).await.map_err(|error| crate::service::refusal_of(&error))
+/// The right to place parts on a plane, for a push.
+pub(crate) async fn lock(placing: &Placing) -> Result<Placed<'_>, Refusal> {
+    placing.lock().await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "commit");
+        CommitError::from(error).refusal()
+    })
+}
+
+/// What a commit on one plane needs.
+pub(crate) struct Committer {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Signs the receipt.
+    pub(crate) identity: Arc<RelayIdentity>,
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) placing: Arc<Placing>,
+}
+
+impl Committer {
+    /// Finishes a sealed job. Idempotent, and goes on when nobody waits for it any more.
+    ///
+    /// A job whose staged bytes are lost is aborted, since it could never be finished; but not one
+    /// that may have replaced parts of an earlier generation, which is left sealed for the operator.
+    ///
+    /// # Errors
+    ///
+    /// The plane or the catalogue failed, or a part's place is taken.
+    pub(crate) async fn finish(self, commitment: Commitment) -> Result<Committed, CommitError> {
+        let finishing = tokio::spawn(async move { self.finish_once(commitment).await });
+        finishing.await.expect("a commit does not panic and is not aborted")
+    }
+
+    async fn finish_once(&self, commitment: Commitment) -> Result<Committed, CommitError> {
+        // One after the other: a second request for the same commit finds it done.
+        let _placing = self.placing.lock().await?;
+        if let Some(done) = self.done_or_sealed(commitment.job).await? {
+            return Ok(done);
         }
-        Err(refusal) => Err(refusal),
-    };
-    if let Err(refusal) = &outcome
-        && is_final(refusal)
-        && !commitment.overwrite
-    {
-        let aborted =
-            relay.catalogue.abort(commitment.job, None, &Actor::Relay, relay.now_ms()).await;
-        if let Err(error) = aborted {
-            tracing::error!(job = %commitment.job, error = &error as &dyn std::error::Error, "abort");
+        let outcome = match self.place_parts(&commitment).await {
+            Ok(()) => self.commit(&commitment).await.map_err(CommitError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome
+            && is_final(error)
+            && !commitment.overwrite
+        {
+            let aborted =
+                self.catalogue.abort(commitment.job, None, &Actor::Relay, self.now_ms()).await;
+            if let Err(error) = aborted {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(job = %commitment.job, error, "abort");
+            }
+        }
+        outcome
+    }
+
+    /// The result, if somebody else has finished the job. One that is not sealed has no right to
+    /// the places of its parts.
+    async fn done_or_sealed(&self, job: JobId) -> Result<Option<Committed>, JobError> {
+        let known = self.catalogue.job(&JobKey::Id(job)).await?;
+        let known = known.ok_or(JobError::Unknown { job })?;
+        match known.state {
+            JobState::Sealed => Ok(None),
+            JobState::Committed => Ok(known.committed()),
+            JobState::Aborted => Err(JobError::Aborted { job }),
+            state => Err(JobError::State { job, state }),
         }
     }
-    outcome
+
+    async fn place_parts(&self, commitment: &Commitment) -> Result<(), CommitError> {
+        let WriteTarget::LogicalFile { name, .. } = &commitment.target else {
+            return Err(JobError::Kind { job: commitment.job }.into());
+        };
+        let paths = part_paths(commitment.parts, &commitment.layout)
+            .ok_or(CatalogueError::Corrupt { table: "jobs", column: "parts" })?;
+        let replace = if commitment.overwrite { Replace::Existing } else { Replace::Never };
+        let mut after = None;
+        loop {
+            let rows = self.catalogue.job_parts(commitment.job, after, PAGE).await;
+            let rows = rows?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.part);
+            let mut finishes = Vec::with_capacity(rows.len());
+            for row in rows {
+                let path = part_path(&paths, name, row.part)?;
+                let target = PartTarget::try_new(commitment.job, row.part, path)?;
+                let length = row.length.unwrap_or(0);
+                finishes.push((Finish { target, length, replace, staged: None }, row));
+            }
+            let plane = Arc::clone(&self.plane);
+            blocking(move || place_page(&plane, finishes)).await?;
+        }
+    }
+
+    async fn commit(&self, commitment: &Commitment) -> Result<Committed, JobError> {
+        let sign = |receipt: &Receipt| sign(&self.identity, receipt);
+        let Commitment { job, epoch, .. } = *commitment;
+        self.catalogue.commit_spray(job, epoch, &sign, self.now_ms()).await
+    }
+
+    fn now_ms(&self) -> i64 {
+        unix_ms(self.clock.now())
+    }
 }
 
-fn is_final(refusal: &Refusal) -> bool {
+fn is_final(error: &CommitError) -> bool {
     matches!(
-        refusal.code,
+        error.refusal().code,
         RefusalCode::Exists | RefusalCode::StoredCorrupt | RefusalCode::PathBlocked
     )
-}
-
-async fn place_parts(
-    relay: &Relay,
-    plane: &Arc<Plane>,
-    commitment: &Commitment,
-    name: &LogicalName,
-) -> Result<(), Refusal> {
-    let paths = part_paths(commitment.parts, &commitment.layout)
-        .ok_or_else(|| Refusal::new(RefusalCode::Internal, "a spray without parts"))?;
-    let replace = if commitment.overwrite { Replace::Existing } else { Replace::Never };
-    let mut after = None;
-    loop {
-        let rows = relay.catalogue.job_parts(commitment.job, after, PAGE).await;
-        let rows = rows.map_err(|error| internal(&error))?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(last.part);
-        let mut finishes = Vec::with_capacity(rows.len());
-        for row in rows {
-            let path = part_path(&paths, name, row.part).map_err(|error| error.refusal())?;
-            let target = PartTarget::try_new(commitment.job, row.part, path)
-                .map_err(|error| error.refusal())?;
-            let length = row.length.unwrap_or(0);
-            finishes.push((Finish { target, length, replace, staged: None }, row));
-        }
-        let plane = Arc::clone(plane);
-        blocking(move || place_page(&plane, finishes)).await.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "placing parts");
-            error.refusal()
-        })?;
-    }
 }
 
 /// Puts one page of parts in their places. Blocks.
@@ -168,11 +228,52 @@ fn verify(plane: &Plane, finish: &Finish, digest: Option<Digest>) -> Result<(), 
     }
 }
 
+/// Why a sealed job was not committed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The lock of the plane cannot be used.
+    #[error(transparent)]
+    Lock(#[from] PlacingError),
+    /// A part is not in its place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The catalogue does not take it.
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+impl CommitError {
+    /// What a peer is told.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Lock(_) => Refusal::new(RefusalCode::Internal, ""),
+            Self::Place(error) => error.refusal(),
+            Self::Job(error) => crate::service::refusal_of(error),
+        }
+    }
+}
+
+impl From<CatalogueError> for CommitError {
+    fn from(error: CatalogueError) -> Self {
+        Self::Job(error.into())
+    }
+}
+
+impl From<PlaneError> for CommitError {
+    fn from(error: PlaneError) -> Self {
+        Self::Place(error.into())
+    }
+}
+
 /// Why a part is not in its place.
-#[derive(Debug, thiserror::Error)]
-enum PlaceError {
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The plane failed.
     #[error(transparent)]
     Plane(#[from] PlaneError),
+    /// Something else has the place.
     #[error("what stands at a part's place is not the part")]
     Foreign,
 }
@@ -187,12 +288,6 @@ impl PlaceError {
             Self::Foreign => Refusal::new(RefusalCode::StoredCorrupt, "a part's place is taken"),
         }
     }
-}
-
-async fn commit(relay: &Relay, commitment: &Commitment) -> Result<Committed, JobError> {
-    let identity = relay.identity();
-    let sign = |receipt: &Receipt| sign(&identity, receipt);
-    relay.catalogue.commit_spray(commitment.job, commitment.epoch, &sign, relay.now_ms()).await
 }
 
 /// Whether the agent, as it is inside the transaction, may commit this job.
@@ -216,7 +311,7 @@ pub(crate) fn may_commit(agent: &AgentRecord, job: &JobRecord) -> Result<(), Ref
 }
 
 /// The signed receipt as it is stored and sent.
-pub(crate) fn sign(identity: &skyspray_certs::RelayIdentity, receipt: &Receipt) -> Vec<u8> {
+pub(crate) fn sign(identity: &RelayIdentity, receipt: &Receipt) -> Vec<u8> {
     let encoded = postcard::to_stdvec(receipt).expect("a receipt is plain data");
     let signer = &identity.receipt_signer;
     let signed = SignedReceipt {

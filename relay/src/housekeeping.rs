@@ -81,7 +81,7 @@ pub async fn collect(
         report.jobs_cleared = catalogue.jobs_to_collect(PAGE).await?.len() as u64;
     } else {
         report.jobs_cleared = clear_jobs(catalogue, planes).await?;
-        while catalogue.forget_parts(PAGE).await? > 0 {}
+        while catalogue.forget_litter(PAGE).await? > 0 {}
     }
     for (name, plane) in planes {
         match collect_orphans(catalogue, (name, plane), dry_run, &mut report).await {
@@ -101,7 +101,10 @@ pub async fn collect(
 }
 
 /// Removes what ended jobs left staged. Returns how many jobs.
-async fn clear_jobs(catalogue: &Catalogue, planes: &Planes) -> Result<u64, CollectError> {
+pub(crate) async fn clear_jobs(
+    catalogue: &Catalogue,
+    planes: &Planes,
+) -> Result<u64, CollectError> {
     let mut cleared = 0;
     loop {
         let jobs = catalogue.jobs_to_collect(PAGE).await?;

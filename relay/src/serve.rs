@@ -3,6 +3,7 @@
 use crate::admin::{AdminError, Exit, Failure, RunningAddresses, load_identity};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
+use crate::placing::Placing;
 use crate::plane::Plane;
 use crate::session::{self, Sessions};
 use crate::state::{BLOCKING_THREADS, Jobs, READS_MAX, Relay, ServedPlane};
@@ -225,7 +226,7 @@ async fn open(
             ServedPlane {
                 plane: Arc::new(plane),
                 settings,
-                placing: tokio::sync::Mutex::default(),
+                placing: Arc::new(Placing::new(dir, name)),
             },
         );
     }
@@ -421,7 +422,8 @@ fn renew_leaf_if_due(dir: &RelayDir, identity: &mut RelayIdentity, clock: &Arc<d
     true
 }
 
-async fn stop_requested() {
+/// Waits for SIGTERM or SIGINT.
+pub(crate) async fn stop_requested() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

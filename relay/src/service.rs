@@ -1,12 +1,13 @@
 //! Requests of a greeted session, one to a stream: what each asks, and the frames that answer it.
 
 mod files;
+mod origins;
 mod query;
 mod read;
 mod write;
 
 pub(crate) use files::plane_path;
-pub(crate) use write::part_paths;
+pub(crate) use write::{part_layout, part_paths};
 
 use crate::access::{self, Operation};
 use crate::catalogue::{AgentRecord, JobError};
@@ -66,6 +67,7 @@ pub(crate) async fn answer(
         Request::JobStatus(job) => query::job_status(greeted, &mut exchange, job).await,
         Request::Abort(job) => write::abort(greeted, &mut exchange, job).await,
         Request::Renew(bytes) => renew(greeted, &mut exchange, &bytes).await,
+        Request::RecordOrigins(record) => origins::record(greeted, &mut exchange, record).await,
     };
     match answered {
         Ok(()) => {}

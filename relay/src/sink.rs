@@ -245,7 +245,7 @@ impl Sink for PlaneSink {
 }
 
 /// A tree as the catalogue keeps it.
-fn encode_tree(tree: &PartTree) -> Vec<u8> {
+pub(crate) fn encode_tree(tree: &PartTree) -> Vec<u8> {
     postcard::to_stdvec(tree).expect("a tree is plain data")
 }
 

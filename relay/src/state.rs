@@ -2,6 +2,7 @@
 
 use crate::catalogue::{AgentRecord, AgentState, Catalogue, CatalogueError};
 use crate::config::{PlaneSettings, RelaySettings};
+use crate::placing::Placing;
 use crate::plane::Plane;
 use crate::session::Sessions;
 use crate::sink::PlaneSink;
@@ -51,7 +52,7 @@ pub(crate) struct ServedPlane {
     pub(crate) settings: PlaneSettings,
     /// Held from the first rename of a commit to the transaction that tells of it, so that what the
     /// catalogue says of a place is what the last rename put there.
-    pub(crate) placing: tokio::sync::Mutex<()>,
+    pub(crate) placing: Arc<Placing>,
 }
 
 impl Relay {

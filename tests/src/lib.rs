@@ -8,6 +8,7 @@ pub mod binary;
 pub mod check;
 pub mod data;
 pub mod demo;
+pub mod dial;
 pub mod edge;
 pub mod error;
 pub mod kill;

@@ -22,6 +22,10 @@ fn every_command_of_the_contract_is_understood() {
         "enroll --token-file t --dir d --landing-zone in=/a --landing-zone out=/b:ro",
         "spray a.csv lake:x::y --parts 4 --format csv --overwrite --compress off",
         "despray lake:x::y out.csv",
+        "despray lake:x::y out.csv --wrap --overwrite",
+        "despray lake:x::y out.csv --split 1GiB",
+        "despray lake:x::y out.csv --parts 7",
+        "despray lake:x::y out --splitprefix FILENAME,FILESIZE",
         "list lake:x",
         "describe lake:x::y",
         "push a b lake:in/",
@@ -50,7 +54,7 @@ fn a_spray_takes_sources_first_and_its_target_last() {
     assert_eq!(spray.sources, ["a", "b", "in:c"].map(PathBuf::from));
     assert_eq!(spray.target.to_string(), "lake:x::y");
     assert_eq!((spray.parts, spray.overwrite), (7, false));
-    assert_eq!(Join::from(spray.join), Join::Verbatim);
+    assert_eq!(Join::from(spray.layout.join), Join::Verbatim);
     assert_eq!(spray.compress, Some(Compress::Level(3)));
     let format = spray.format;
     assert_eq!(format.format, Some(FormatName::Fixed));
@@ -64,11 +68,37 @@ fn a_spray_takes_sources_first_and_its_target_last() {
 }
 
 #[test]
+fn sources_may_come_from_a_list_alone() {
+    let Command::Spray(spray) =
+        command("spray --files-from l --from0 lake:x::y --fail-if-no-source")
+    else {
+        panic!("not a spray")
+    };
+    assert_eq!(spray.sources, Vec::<PathBuf>::new());
+    assert_eq!(spray.target.to_string(), "lake:x::y");
+    let options = spray.source_options;
+    assert_eq!(options.files_from, Some(PathBuf::from("l")));
+    assert!(options.from0 && options.fail_if_no_source);
+
+    let Command::Spray(spray) = command("spray lake:x --files-from -") else {
+        panic!("not a spray")
+    };
+    assert_eq!(spray.source_options.files_from, Some(PathBuf::from("-")));
+    let Command::Spray(spray) = command("spray a b lake:x --files-from l") else {
+        panic!("not a spray")
+    };
+    assert_eq!(spray.sources, ["a", "b"].map(PathBuf::from));
+    for line in ["plan --parts 1 --files-from l", "verify lake:x --files-from l --from0"] {
+        parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
 fn what_is_not_said_is_left_to_others() {
     let Command::Spray(spray) = command("spray a lake:x") else { panic!("not a spray") };
 
     assert_eq!((spray.parts, spray.compress, spray.format.format), (0, None, None));
-    assert_eq!(Join::from(spray.join), Join::Mend);
+    assert_eq!(Join::from(spray.layout.join), Join::Mend);
 }
 
 #[test]
@@ -92,12 +122,22 @@ fn mistakes_are_refused_by_what_they_are() {
         ("spray a b", ErrorKind::ValueValidation),
         ("spray a lake:x --parts 65537", ErrorKind::ValueValidation),
         ("spray a lake:x --compress 20", ErrorKind::ValueValidation),
-        ("spray a lake:x --format json", ErrorKind::InvalidValue),
-        ("spray a lake:x --encoding utf16", ErrorKind::InvalidValue),
+        ("spray a lake:x --format thor", ErrorKind::InvalidValue),
+        ("spray a lake:x --encoding latin1", ErrorKind::InvalidValue),
         ("spray a lake:x --join never", ErrorKind::InvalidValue),
         ("spray a lake:x --record-size -1", ErrorKind::UnknownArgument),
+        ("spray a lake:x --from0", ErrorKind::MissingRequiredArgument),
+        ("spray --files-from l", ErrorKind::MissingRequiredArgument),
+        ("plan --parts 1", ErrorKind::MissingRequiredArgument),
         ("plan a --parts 0", ErrorKind::ValueValidation),
         ("plan a", ErrorKind::MissingRequiredArgument),
+        ("despray lake:x a --wrap --split 1MiB", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --wrap --parts 2", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --wrap --splitprefix auto", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --split 1MiB --parts 2", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --split 1MiB --splitprefix auto", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --parts 2 --splitprefix auto", ErrorKind::ArgumentConflict),
+        ("despray lake:x a --parts 0", ErrorKind::ValueValidation),
         ("enroll", ErrorKind::MissingRequiredArgument),
         ("enroll --token-file t --landing-zone /a", ErrorKind::ValueValidation),
         ("status xyz", ErrorKind::ValueValidation),

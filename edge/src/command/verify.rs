@@ -1,26 +1,23 @@
 //! The `verify` command: is a logical file on its plane what was committed, and are local sources
 //! what it was made from?
 
-use super::describe::{ask, pairs};
+use super::describe::ask;
 use crate::cli::VerifyArgs;
 use crate::context::Context;
 use crate::download::{DownloadFault, probe};
-use crate::exit::{Exit, Explain};
+use crate::exit::{Details, Exit, Explain};
 use crate::size::{About, Count};
-use crate::source::{OpenError, RecordError, Source, SourceError};
+use crate::source::{OpenError, RecordError, Selection, Source, SourceError};
+use crate::splitting::{LookError, POINTS_ATTRIBUTE, Splitting, Wanted};
 use serde::Serialize;
-use skyspray_dfu::format::RecordFormat;
 use skyspray_dfu::format::attributes::AttributeError;
-use skyspray_dfu::split::{Join, Layout, Piece, SplitError, SplitOptions, Splitter};
+use skyspray_dfu::split::Piece;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::PartIndex;
 use skyspray_wire::message::{Description, PartInfo, ReadTarget};
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use thiserror::Error;
-
-/// Bytes read at once.
-const BLOCK_BYTES: usize = 1 << 20;
 
 /// Why it is not verified.
 #[derive(Debug, Error)]
@@ -31,6 +28,8 @@ pub(super) enum VerifyError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Look(#[from] LookError),
     // What was stored was split without an error, so these are other sources.
     #[error("sources cannot be what is stored")]
     Record(#[from] RecordError),
@@ -53,6 +52,7 @@ impl VerifyError {
             Self::Download(error) => Some(error),
             Self::Open(error) => Some(error),
             Self::Source(error) => Some(error),
+            Self::Look(error) => Some(error),
             _ => None,
         }
     }
@@ -75,6 +75,13 @@ impl Explain for VerifyError {
             Self::NoParts => "parts-missing".into(),
             Self::NotDigested { .. } => "part-not-digested".into(),
             _ => self.inner().map_or("internal".into(), Explain::code),
+        }
+    }
+
+    fn details(&self) -> Details {
+        match self {
+            Self::Record(error) => error.details(),
+            _ => self.inner().map(Explain::details).unwrap_or_default(),
         }
     }
 
@@ -101,20 +108,23 @@ struct Verified {
 /// Compares the parts with local sources where there are any, and reads what is stored otherwise.
 pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<Exit, VerifyError> {
     let target = &args.target;
-    let (generation, bytes, parts) = if args.sources.is_empty() {
-        let (plane, name) = (target.plane.clone(), target.name.clone());
-        let read = ReadTarget::LogicalFile { plane, name };
-        let probed = probe(context, &read).await?;
-        (probed.readable.generation, probed.readable.bytes, probed.readable.parts)
-    } else {
-        let sources = Source::open_all(&context.zones, &args.sources, &context.cwd)?;
+    let compares = !args.sources.is_empty() || args.source_options.files_from.is_some();
+    let mut sources_count = 0;
+    let (generation, bytes, parts) = if compares {
+        let sources = open_sources(context, args).await?;
+        sources_count = sources.len();
         let (description, parts) = ask(context, target).await?;
         let count = description.parts;
         let (generation, bytes) = (description.generation, description.bytes);
         let compared =
-            tokio::task::spawn_blocking(move || compare_sources(&sources, &description, &parts));
+            tokio::task::spawn_blocking(move || compare_sources(sources, &description, &parts));
         compared.await.expect("comparing does not panic")?;
         (Some(generation), bytes, count)
+    } else {
+        let (plane, name) = (target.plane.clone(), target.name.clone());
+        let read = ReadTarget::LogicalFile { plane, name };
+        let probed = probe(context, &read).await?;
+        (probed.readable.generation, probed.readable.bytes, probed.readable.parts)
     };
     let fields = Verified {
         plane: target.plane.to_string(),
@@ -122,84 +132,76 @@ pub(super) async fn verify(context: &Context, args: &VerifyArgs) -> Result<Exit,
         generation: generation.map(|generation| generation.0),
         bytes,
         parts,
-        sources: args.sources.len(),
+        sources: sources_count,
     };
-    let matched = if fields.sources == 0 { "was committed" } else { "the sources hold" };
+    let matched = if compares { "the sources hold" } else { "was committed" };
     let stored = format_args!("{} in {}", About(bytes), Count(parts.into(), "part"));
     let text = format!("{target}: what is stored is what {matched}, {stored}");
     context.reporter.result("verified", &fields, text);
     Ok(Exit::Done)
 }
 
-/// Splits the sources as a spray would and compares every part. Blocks.
+async fn open_sources(context: &Context, args: &VerifyArgs) -> Result<Vec<Source>, VerifyError> {
+    let (zones, cwd) = (context.zones.clone(), context.cwd.clone());
+    let (names, options) = (args.sources.clone(), args.source_options.clone());
+    let find = move || Selection::resolve(&zones, &names, &options, &cwd);
+    let selection = tokio::task::spawn_blocking(find).await.expect("finding does not panic")?;
+    // The format is that of the logical file.
+    selection.warn(&context.reporter, true);
+    Ok(selection.sources)
+}
+
+/// Splits the sources as the spray did and compares every part. Blocks.
 fn compare_sources(
-    sources: &[Source],
+    sources: Vec<Source>,
     description: &Description,
     parts: &[PartInfo],
 ) -> Result<(), VerifyError> {
-    let format = RecordFormat::from_attributes(pairs(&description.attributes))?;
-    let count = NonZeroU32::new(description.parts).ok_or(VerifyError::NoParts)?;
-    let layout = Layout::implied(sources.len(), count);
-    let options = |join| SplitOptions { parts: count, layout, join };
-    let mended = compare(sources, &format, options(Join::Mend), parts);
-    match mended {
-        // How sources were joined is not kept with the file; only several can be joined.
-        Err(VerifyError::Differs { .. }) if sources.len() > 1 => {
-            let verbatim = compare(sources, &format, options(Join::Verbatim), parts);
-            verbatim.or(mended)
+    let wanted = Wanted::of_stored(&description.attributes)?;
+    let points = points(&description.attributes);
+    let count = NonZeroU32::new(points.unwrap_or(description.parts)).ok_or(VerifyError::NoParts)?;
+    let mut splitting = Splitting::look(sources, wanted)?;
+    match compare(&splitting, count, parts) {
+        Err(VerifyError::Record(error)) if splitting.was_guessed_wrong(&error) => {
+            splitting.measure()?;
+            compare(&splitting, count, parts)
         }
         other => other,
     }
 }
 
+/// The parts a file that is stored whole would have been split into.
+fn points(attributes: &[(String, String)]) -> Option<u32> {
+    let (_, parts) = attributes.iter().find(|(name, _)| name == POINTS_ATTRIBUTE)?;
+    parts.parse().ok()
+}
+
 fn compare(
-    sources: &[Source],
-    format: &RecordFormat,
-    options: SplitOptions,
+    splitting: &Splitting,
+    count: NonZeroU32,
     parts: &[PartInfo],
 ) -> Result<(), VerifyError> {
-    let wrong = |error: SplitError| Source::record_error(sources, error);
-    let lengths: Vec<u64> = sources.iter().map(Source::length).collect();
-    let splitter = Splitter::try_new(format, &lengths, options).map_err(wrong)?;
-    let mut pass = Pass { splitter, hasher: blake3::Hasher::new(), parts };
-    let mut block = vec![0; BLOCK_BYTES];
-    for source in sources {
-        let mut offset = 0;
-        while offset < source.length() {
-            let left = source.length() - offset;
-            let count = usize::try_from(left).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
-            source.read_exact_at(&mut block[..count], offset)?;
-            pass.splitter.push(&block[..count]).map_err(wrong)?;
-            pass.drain(&block[..count])?;
-            offset += count as u64;
-        }
-        pass.splitter.end_source().map_err(wrong)?;
-        pass.drain(&[])?;
-        source.recheck()?;
-    }
-    pass.splitter.finish().map_err(wrong)?;
-    pass.drain(&[])
+    let mut pass = Pass { hasher: blake3::Hasher::new(), parts };
+    splitting.walk(count, |piece, block| pass.take(piece, block))
 }
 
 struct Pass<'a> {
-    splitter: Splitter,
     /// Of the part being filled.
     hasher: blake3::Hasher,
     parts: &'a [PartInfo],
 }
 
 impl Pass<'_> {
-    fn drain(&mut self, block: &[u8]) -> Result<(), VerifyError> {
-        while let Some(piece) = self.splitter.poll() {
-            match piece {
-                Piece::Bytes { range, .. } => {
-                    self.hasher.update(&block[range]);
-                }
-                Piece::Literal { bytes, .. } => {
-                    self.hasher.update(&bytes);
-                }
-                Piece::PartEnd { part, length, .. } => self.end_part(part, length)?,
+    fn take(&mut self, piece: Piece, block: &[u8]) -> Result<(), VerifyError> {
+        match piece {
+            Piece::Bytes { range, .. } => {
+                self.hasher.update(&block[range]);
             }
+            Piece::Literal { bytes, .. } => {
+                self.hasher.update(&bytes);
+            }
+            Piece::Origin(_) => {}
+            Piece::PartEnd { part, length, .. } => self.end_part(part, length)?,
         }
         Ok(())
     }

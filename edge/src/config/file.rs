@@ -1,7 +1,7 @@
 //! `edge.toml` as it is written.
 
 use super::{
-    Access, Compress, CompressError, ConfigError, EdgeConfig, Limits, MEMORY_MIN, ZoneConfig,
+    Access, Compress, CompressError, ConfigError, EdgeConfig, Limits, MEMORY_MIN, Umask, ZoneConfig,
 };
 use crate::landing::ZoneName;
 use crate::size::ByteSize;
@@ -44,6 +44,8 @@ struct ZoneTable {
     path: PathBuf,
     #[serde(default = "read_only")]
     allow: Vec<Allow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    umask: Option<Umask>,
 }
 
 fn read_only() -> Vec<Allow> {
@@ -104,7 +106,7 @@ impl TryFrom<EdgeFile> for EdgeConfig {
                         (false, true) => Access::Write,
                         (false, false) => return Err(ConfigError::ZoneUseless { zone: name }),
                     };
-                Ok(ZoneConfig { name, path: table.path, access })
+                Ok(ZoneConfig { name, path: table.path, access, umask: table.umask })
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -123,7 +125,7 @@ impl From<&EdgeConfig> for EdgeFile {
                 Access::Write => vec![Allow::Write],
                 Access::ReadWrite => vec![Allow::Read, Allow::Write],
             };
-            (zone.name.clone(), ZoneTable { path: zone.path.clone(), allow })
+            (zone.name.clone(), ZoneTable { path: zone.path.clone(), allow, umask: zone.umask })
         };
         let Limits { memory, compress } = config.limits;
         Self {
@@ -141,5 +143,6 @@ const HEADER: &str = "\
 #   [landing_zone.NAME]
 #   path = \"/absolute/directory\"
 #   allow = [\"read\", \"write\"]      # \"read\" alone when left out
+#   umask = \"022\"                  # of files written there; the process's when left out
 
 ";

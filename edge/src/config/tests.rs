@@ -15,7 +15,7 @@ fn refused(text: &str) -> String {
 }
 
 fn zone(name: &str, path: &str, access: Access) -> ZoneConfig {
-    ZoneConfig { name: ZoneName::parse(name).unwrap(), path: path.into(), access }
+    ZoneConfig { name: ZoneName::parse(name).unwrap(), path: path.into(), access, umask: None }
 }
 
 #[test]
@@ -71,6 +71,10 @@ fn values_that_cannot_be_used_are_refused_with_what_was_expected() {
         refused("[limits]\nmemory = '1MiB'\n"),
         "limits.memory is 1MiB, expected at least 16MiB"
     );
+    for umask in ["22", "0o22", "0700", "029", "x", "+22", "00022"] {
+        let message = refused(&format!("[landing_zone.a]\npath = '/a'\numask = '{umask}'\n"));
+        assert!(message.contains(&format!("umask \"{umask}\" is not three octal")), "{message}");
+    }
     assert_eq!(
         refused("[landing_zone.a]\npath = 'a'\n"),
         "landing_zone.a.path a is not absolute or contains `..`"
@@ -161,4 +165,15 @@ fn a_landing_zone_argument_says_name_path_and_access() {
         ZoneConfig::check_all(twice).unwrap_err().to_string(),
         "landing zone a is given twice"
     );
+}
+
+#[test]
+fn a_umask_is_three_octal_digits_with_or_without_a_zero_before_them() {
+    for text in ["027", "0027"] {
+        let text = format!("[landing_zone.a]\npath = '/a'\numask = '{text}'\n");
+        let config = parse(&text).unwrap();
+        assert_eq!(config.zones[0].umask.map(Umask::bits), Some(0o027));
+        let written = file::EdgeFile::from(&config).render(Path::new("edge.toml")).unwrap();
+        assert!(written.contains("umask = \"027\""), "{written}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use crate::landing::{ZoneName, ZoneNameError};
+use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use thiserror::Error;
@@ -26,6 +27,47 @@ pub struct ZoneConfig {
     pub path: PathBuf,
     /// What may be done in it.
     pub access: Access,
+    /// What is taken off the modes of what is made in it; that of the process if there is none.
+    pub umask: Option<Umask>,
+}
+
+/// Permission bits that what is made does not get.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Umask(u32);
+
+/// A text that is no umask.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("umask {text:?} is not three octal digits such as \"022\", the first of them 0")]
+pub struct UmaskError {
+    text: String,
+}
+
+impl Umask {
+    /// The bits, those of others lowest.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Umask {
+    type Error = UmaskError;
+
+    fn try_from(text: String) -> Result<Self, UmaskError> {
+        let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(&text);
+        let is_octal = digits.len() == 3 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        // An owner without all rights could not go on with what was begun.
+        match u32::from_str_radix(digits, 8) {
+            Ok(bits) if is_octal && bits & 0o700 == 0 => Ok(Self(bits)),
+            _ => Err(UmaskError { text: text.chars().take(20).collect() }),
+        }
+    }
+}
+
+impl From<Umask> for String {
+    fn from(umask: Umask) -> Self {
+        format!("{:03o}", umask.0)
+    }
 }
 
 impl ZoneConfig {
@@ -93,7 +135,7 @@ impl ZoneArg {
     pub fn to_config(&self, cwd: &Path) -> ZoneConfig {
         // `join` keeps `.` components and trailing slashes; collecting drops them.
         let path = cwd.join(&self.path).components().collect();
-        ZoneConfig { name: self.name.clone(), path, access: self.access }
+        ZoneConfig { name: self.name.clone(), path, access: self.access, umask: None }
     }
 }
 

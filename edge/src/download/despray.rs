@@ -1,25 +1,43 @@
-//! The `despray` command: the parts of a logical file, in order, as one file in a landing zone.
+//! The `despray` command: the parts of a logical file as one file in a landing zone, or as several
+//! of another shape.
+//!
+//! Parts are received into staging files. What is not one of them already is then made of the
+//! staged file on this host. Only when everything is there, right and durable do files get their
+//! names; the journal knows of it before the first one does.
+
+mod complete;
+mod cut;
+mod error;
+mod manifest;
+mod outputs;
+mod place;
+mod shape;
+mod staging;
+
+pub use error::ShapeFault;
 
 use super::fault::DownloadFault;
 use super::link::Link;
+use super::open_parts::{OpenParts, Staged};
 use super::reading::{Opened, Pools, Tally, in_flight_chunks, open, or_replaced};
-use super::single::{DesprayState, FileSink, Progress};
+use super::single::{DesprayState, FileSink, Files, Progress, Written};
 use crate::cli::DesprayArgs;
 use crate::context::Context;
-use crate::durable::remove_if_there;
 use crate::exit::{Exit, Explain as _};
 use crate::journal::{
     Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
 };
-use crate::landing::{LandingPath, Want};
-use crate::size::About;
+use crate::landing::Want;
+use crate::size::{About, Count};
+use complete::Completion;
 use serde::Serialize;
+use shape::{Recipe, Shape, numbered};
 use skyspray_link::receive::ReceiveJob;
-use skyspray_link::seam::files::{
-    Caching, Cause, File, FileError, FileKind, Fingerprint, RelPath, Replace,
-};
-use skyspray_wire::ids::{Generation, JobId};
-use skyspray_wire::message::{OpenRead, ReadTarget, Readable};
+use skyspray_link::seam::files::{FileKind, RelPath, Replace};
+use skyspray_wire::ids::{Generation, JobId, PartIndex};
+use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable};
+use staging::Staging;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -31,20 +49,24 @@ struct Done {
     generation: Option<Generation>,
     bytes: u64,
     parts: u32,
+    files: u64,
+    /// Files that records were split into.
+    split: Option<u64>,
     seconds: f64,
     chunks_received: u64,
     resumed: bool,
 }
 
-/// Writes a logical file to a file of a landing zone, or goes on with an earlier run of the same
+/// Writes a logical file to files of a landing zone, or goes on with an earlier run of the same
 /// command.
 ///
 /// # Errors
 ///
-/// See [`DownloadFault`]. Nothing is visible then; what is not final can be run again.
+/// See [`DownloadFault`]. What is not final can be run again.
 pub async fn despray(context: &Context, args: &DesprayArgs) -> Result<Exit, DownloadFault> {
     let started = Instant::now();
-    let (log, resumed) = begin(context, args)?;
+    let shape = Shape::of(args)?;
+    let (log, resumed) = begin(context, args, &shape)?;
     let job = log.job();
     let target = context.zones.resolve(&args.file, &context.cwd, Want::Write)?;
     let state = log.checkpoint().map(DesprayState::decode).unwrap_or_default();
@@ -52,57 +74,43 @@ pub async fn despray(context: &Context, args: &DesprayArgs) -> Result<Exit, Down
         context,
         args,
         job,
-        staging: staging_path(&target, job),
-        target,
+        staging: Staging::new(target, job, &shape),
+        shape,
         progress: Arc::new(Progress::new(log, state, context.reporter.clone())),
         tally: Arc::default(),
-        file: None,
+        prepared: None,
     };
     let done = despray.run().await;
     context.reporter.progress_end();
-    let size = match done {
-        Ok(size) => size,
+    match done {
+        Ok(written) => despray.report(written, started.elapsed().as_secs_f64(), resumed),
         Err(fault) => return Err(despray.end_with(fault)),
-    };
-    let fields = Done {
-        kind: "despray",
-        job: job.to_string(),
-        file: despray.target.to_string(),
-        generation: despray.progress.state().generation,
-        bytes: size.bytes,
-        parts: size.parts,
-        seconds: started.elapsed().as_secs_f64(),
-        chunks_received: despray.tally.chunks(),
-        resumed,
-    };
-    let text = format!(
-        "{} -> {}: {} in {} parts, {:.1} s",
-        args.source,
-        despray.target,
-        About(size.bytes),
-        size.parts,
-        fields.seconds
-    );
-    context.reporter.result("done", &fields, text);
+    }
     Ok(Exit::Done)
 }
 
 /// Finds the open job of this command or begins one, after a look at what is there already.
-fn begin(context: &Context, args: &DesprayArgs) -> Result<(JobLog, bool), DownloadFault> {
+fn begin(
+    context: &Context,
+    args: &DesprayArgs,
+    shape: &Shape,
+) -> Result<(JobLog, bool), DownloadFault> {
     let target = context.zones.resolve(&args.file, &context.cwd, Want::Write)?;
     let sources = vec![JournalSource::new(target.zone.clone(), &target.path, None)];
     let text = args.source.to_string();
+    let option = Shape::option(args);
+    let options = option.iter().map(|(name, value)| (*name, value.as_str()));
     let header = JobHeader {
         job: context.new_job(),
         kind: JobKind::Despray,
-        key: CommandKey::of(JobKind::Despray, &text, &sources, []),
+        key: CommandKey::of(JobKind::Despray, &text, &sources, options),
         target: text,
         sources,
         opened_ms: context.now_ms(),
     };
-    // A job that stopped while its file got its name finds it there, and is done.
+    // A job that stopped while its files got their names finds them there, and is done.
     if context.journal.find(&header.key)?.is_none() {
-        check_target(&target, args.overwrite)?;
+        check_target(&Staging::new(target, header.job, shape), shape, replace(args))?;
     }
     Ok(match context.journal.begin(&header)? {
         Begun::New(log) => (log, false),
@@ -110,51 +118,65 @@ fn begin(context: &Context, args: &DesprayArgs) -> Result<(JobLog, bool), Downlo
     })
 }
 
-fn check_target(target: &LandingPath, overwrite: bool) -> Result<(), DownloadFault> {
-    let path = target.to_string();
-    match target.tree.metadata(&target.path) {
-        Ok(found) if found.kind == FileKind::Directory => {
-            Err(DownloadFault::TargetIsDirectory { path })
-        }
-        Ok(_) if !overwrite => Err(DownloadFault::TargetExists { path }),
-        Ok(_) => Ok(()),
-        Err(error) if error.cause == Cause::Missing => Ok(()),
-        Err(source) => Err(DownloadFault::Write { path, source }),
+fn replace(args: &DesprayArgs) -> Replace {
+    if args.overwrite { Replace::Existing } else { Replace::Never }
+}
+
+/// That the target is one of the shape, as far as can be said before the parts are known.
+fn check_target(staging: &Staging, shape: &Shape, replace: Replace) -> Result<(), DownloadFault> {
+    let shown = || staging.target.to_string();
+    match (shape, staging.target.path.file_name()) {
+        (Shape::Blobs(_), _) => match staging.find(&staging.target.path)? {
+            Some(found) if found.kind != FileKind::Directory => {
+                Err(DownloadFault::TargetIsFile { path: shown() })
+            }
+            _ => Ok(()),
+        },
+        (_, None) => Err(DownloadFault::TargetIsDirectory { path: shown() }),
+        (Shape::Joined, Some(name)) => place::check_name(staging, name, replace),
+        _ => Ok(()),
     }
 }
 
-fn staging_path(target: &LandingPath, job: JobId) -> RelPath {
-    let directory = target.path.parent().unwrap_or_default();
-    directory.join(format!(".skyspray-{job}-1")).expect("hexadecimal digits make a plain name")
-}
-
-/// What was written.
-#[derive(Clone, Copy, Debug)]
-struct Size {
-    bytes: u64,
-    parts: u32,
+/// What a session of this process prepared, for the later ones.
+#[derive(Clone, Debug)]
+struct Prepared {
+    recipe: Recipe,
+    files: Files,
+    parts: Arc<[PartInfo]>,
 }
 
 struct Despray<'a> {
     context: &'a Context,
     args: &'a DesprayArgs,
     job: JobId,
-    target: LandingPath,
-    staging: RelPath,
+    shape: Shape,
+    staging: Staging,
     progress: Arc<Progress>,
     tally: Arc<Tally>,
-    file: Option<Arc<dyn File>>,
+    prepared: Option<Prepared>,
 }
 
 impl Despray<'_> {
-    async fn run(&mut self) -> Result<Size, DownloadFault> {
-        let placed = placed_before(&self.target, &self.staging, &self.progress.state());
-        if let Some(size) = placed.map_err(|source| self.write_fault(source))? {
-            self.finish(Outcome::Committed, size.bytes, None)?;
-            return Ok(size);
-        }
-        check_target(&self.target, self.args.overwrite)?;
-        self.drop_state_without_file()?;
+    async fn run(&mut self) -> Result<Written, DownloadFault> {
+        let (staging, progress) = (self.staging.clone(), Arc::clone(&self.progress));
+        let replace = replace(self.args);
+        let before = blocking(move || complete::go_on(&staging, &progress, replace)).await?;
+        let written = match before {
+            Some(written) => written,
+            None => {
+                check_target(&self.staging, &self.shape, replace)?;
+                self.drop_state_without_files()?;
+                self.receive().await?;
+                self.complete().await?
+            }
+        };
+        self.finish(Outcome::Committed, written.bytes, None)?;
+        Ok(written)
+    }
+
+    /// Receives everything that is not held, in as many sessions as it takes.
+    async fn receive(&mut self) -> Result<(), DownloadFault> {
         let memory = self.context.config.limits.memory.0;
         let (mut link, mut pools) = (Link::new(self.context), Pools::new(memory));
         let received = loop {
@@ -170,10 +192,7 @@ impl Despray<'_> {
             }
         };
         link.close().await;
-        let size = received?;
-        self.place(size)?;
-        self.finish(Outcome::Committed, size.bytes, None)?;
-        Ok(size)
+        received
     }
 
     /// One session's work.
@@ -181,21 +200,21 @@ impl Despray<'_> {
         &mut self,
         link: &mut Link<'_>,
         pools: &mut Pools,
-    ) -> Result<Size, DownloadFault> {
+    ) -> Result<(), DownloadFault> {
         let context = self.context;
         let relay = link.session().await?;
         let opened = open(relay.session(), self.request()).await?;
-        let size = Size { bytes: opened.readable.bytes, parts: opened.readable.parts };
-        let file = self.prepare(&opened).await?;
+        let files = self.prepare(&opened).await?;
         let held = self.progress.state().read;
         let machine = opened.machine(|machine| held.restore(machine))?;
-        context.reporter.progress(held.bytes(), Some(size.bytes));
+        context.reporter.progress(held.bytes(), Some(opened.readable.bytes));
         let (progress, tally) = (Arc::clone(&self.progress), Arc::clone(&self.tally));
-        let sink = FileSink::new((file, self.target.to_string()), &opened.parts, progress, tally);
+        let target = (files, self.staging.target.to_string());
+        let sink = FileSink::new(target, &opened.parts, progress, tally);
         let receiving = Arc::new(ReceiveJob::new(machine, Arc::new(sink)));
         let pool = pools.for_chunks(opened.readable.chunk_size);
         match opened.receive(context, relay, (&pool, &receiving)).await {
-            Ok(()) => Ok(size),
+            Ok(()) => Ok(()),
             Err(fault) => Err(or_replaced(relay.session(), self.request(), fault).await),
         }
     }
@@ -215,62 +234,113 @@ impl Despray<'_> {
         }
     }
 
-    /// The staging file, with room for everything; and in the journal which generation it is for.
-    async fn prepare(&mut self, opened: &Opened) -> Result<Arc<dyn File>, DownloadFault> {
-        let (target, staging) = (self.target.clone(), self.staging.clone());
-        let (progress, readable) = (Arc::clone(&self.progress), opened.readable.clone());
-        let known = self.file.clone();
-        let prepared = tokio::task::spawn_blocking(move || {
+    /// The staging files; and in the journal which generation they are for.
+    async fn prepare(&mut self, opened: &Opened) -> Result<Files, DownloadFault> {
+        let recipe = Recipe::of(&self.shape, &opened.readable.attributes, &opened.parts)?;
+        let known = self.prepared.take().filter(|known| known.recipe == recipe);
+        let (staging, progress) = (self.staging.clone(), Arc::clone(&self.progress));
+        let (readable, replace) = (opened.readable.clone(), replace(self.args));
+        let parts: Arc<[PartInfo]> = opened.parts.as_slice().into();
+        let prepared = blocking(move || {
             note_opened(&progress, &readable)?;
-            let opened = known.map_or_else(|| open_staging(&target, &staging, readable.bytes), Ok);
-            let path = target.to_string();
-            opened.map_err(|source| DownloadFault::Write { path, source })
-        });
-        let file = prepared.await.expect("preparing a file does not panic")?;
-        self.file = Some(Arc::clone(&file));
-        Ok(file)
-    }
-
-    /// Forgets what the journal says of a staging file that is gone.
-    fn drop_state_without_file(&self) -> Result<(), DownloadFault> {
-        match self.target.tree.metadata(&self.staging) {
-            Err(error) if error.cause == Cause::Missing => {
-                let held = self.progress.state();
-                if held != DesprayState::default() {
-                    self.progress.keep(|state| *state = DesprayState::default())?;
+            let files = match known {
+                Some(known) => known.files,
+                None => {
+                    check_names(&staging, &recipe, replace)?;
+                    open_files(&staging, &recipe, &progress)?
                 }
-                Ok(())
-            }
-            Err(source) => Err(self.write_fault(source)),
-            Ok(_) => Ok(()),
+            };
+            Ok(Prepared { recipe, files, parts })
+        });
+        let prepared = self.prepared.insert(prepared.await?);
+        Ok(prepared.files.clone())
+    }
+
+    /// Forgets what the journal says of staging files that are gone.
+    fn drop_state_without_files(&self) -> Result<(), DownloadFault> {
+        let held = self.progress.state();
+        if held == DesprayState::default() {
+            return Ok(());
         }
+        let staging = &self.staging;
+        let is_there = match (&self.shape, NonZeroU32::new(held.parts)) {
+            (Shape::Wrapped, Some(count)) => {
+                let mut all = true;
+                for part in held.read.parts() {
+                    all &= staging.find(&wrapped(staging, part, count)?)?.is_some();
+                }
+                all
+            }
+            _ => staging.find(&staging.joined())?.is_some(),
+        };
+        if !is_there {
+            staging.remove_files().map_err(|error| staging.fault(error))?;
+            self.progress.keep(|state| *state = DesprayState::default())?;
+        }
+        Ok(())
     }
 
-    /// Gives the file its name, once all of it is durable.
-    fn place(&self, size: Size) -> Result<(), DownloadFault> {
-        let file = self.file.as_ref().expect("a received file was prepared");
-        let replace = if self.args.overwrite { Replace::Existing } else { Replace::Never };
-        let (tree, target) = (&self.target.tree, &self.target.path);
-        let whole = file.set_len(size.bytes).and_then(|()| file.sync_all());
-        let found =
-            whole.and_then(|()| file.metadata()).map_err(|source| self.write_fault(source))?;
-        self.progress.keep(|state| state.placing = Some(found.fingerprint()))?;
-        tree.rename(&self.staging, target, replace).map_err(|source| match source.cause {
-            Cause::AlreadyExists => DownloadFault::TargetExists { path: self.target.to_string() },
-            _ => self.write_fault(source),
-        })?;
-        sync_directory(&self.target).map_err(|source| self.write_fault(source))
+    /// Makes the files of what was received and gives them their names.
+    async fn complete(&mut self) -> Result<Written, DownloadFault> {
+        let Prepared { recipe, files, parts } = self.prepared.take().expect("it was received");
+        if let Recipe::Cut(..) = &recipe {
+            let text = "everything is here; it is taken apart";
+            self.context.reporter.note("splitting", &Splitting { job: self.job }, text);
+        }
+        let completion = Completion {
+            staging: self.staging.clone(),
+            progress: Arc::clone(&self.progress),
+            replace: replace(self.args),
+            stop: self.context.stop.clone(),
+        };
+        blocking(move || completion.run(&recipe, &files, &parts)).await
     }
 
-    /// Ends the job after a fault that no later run could mend, and passes the fault on.
+    fn report(&self, written: Written, seconds: f64, resumed: bool) {
+        let (state, target) = (self.progress.state(), &self.staging.target);
+        let splits = matches!(self.shape, Shape::Sized(_) | Shape::Parts(_));
+        let fields = Done {
+            kind: "despray",
+            job: self.job.to_string(),
+            file: target.to_string(),
+            generation: state.generation,
+            bytes: written.bytes,
+            parts: state.parts,
+            files: written.files,
+            split: splits.then_some(written.files),
+            seconds,
+            chunks_received: self.tally.chunks(),
+            resumed,
+        };
+        let (source, bytes) = (&self.args.source, About(written.bytes));
+        let text = match &self.shape {
+            Shape::Joined => {
+                format!("{source} -> {target}: {bytes} in {} parts, {seconds:.1} s", state.parts)
+            }
+            _ => {
+                let files = Count(written.files, "file");
+                format!("{source} -> {target}: {bytes} in {files}, {seconds:.1} s")
+            }
+        };
+        self.context.reporter.result("done", &fields, text);
+    }
+
+    /// Ends the job after a fault that no later run could mend or before anything was received,
+    /// and passes the fault on.
     fn end_with(&self, fault: DownloadFault) -> DownloadFault {
-        if !fault.ends_job() {
+        let is_taken = matches!(
+            fault,
+            DownloadFault::TargetExists { .. } | DownloadFault::TargetIsDirectory { .. }
+        );
+        // What was received can still get its names with another option; nothing needs no job.
+        let is_unbegun = self.progress.state().read.bytes() == 0;
+        if !(fault.ends_job() || is_taken && is_unbegun) {
             return fault;
         }
-        let dropped = remove_if_there(&*self.target.tree, &self.staging);
+        let dropped = self.staging.remove_all().map_err(|source| self.staging.fault(source));
         let held = self.progress.state().read.bytes();
         let ended = self.finish(Outcome::Failed, held, Some(fault.to_string()));
-        if let Err(error) = dropped.map_err(|source| self.write_fault(source)).and(ended) {
+        if let Err(error) = dropped.and(ended) {
             self.context.reporter.warn(&error.code(), &error);
         }
         fault
@@ -287,36 +357,22 @@ impl Despray<'_> {
         let ended = Ended { outcome, ended_ms, wuid: None, bytes, detail };
         Ok(self.context.journal.finish(log, &ended)?)
     }
-
-    fn write_fault(&self, source: FileError) -> DownloadFault {
-        DownloadFault::Write { path: self.target.to_string(), source }
-    }
 }
 
-/// Whether an earlier run stopped between giving the file its name and ending the job: then what
-/// has the name is the file that was staged.
-fn placed_before(
-    target: &LandingPath,
-    staging: &RelPath,
-    state: &DesprayState,
-) -> Result<Option<Size>, FileError> {
-    let Some(staged) = state.placing else { return Ok(None) };
-    match target.tree.metadata(staging) {
-        Err(error) if error.cause == Cause::Missing => {}
-        _ => return Ok(None),
-    }
-    let Ok(found) = target.tree.metadata(&target.path) else { return Ok(None) };
-    // Getting its name changes a file's ctime.
-    let renamed = Fingerprint { ctime_nanos: staged.ctime_nanos, ..found.fingerprint() };
-    if found.kind != FileKind::Regular || renamed != staged {
-        return Ok(None);
-    }
-    sync_directory(target)?;
-    Ok(Some(Size { bytes: found.len, parts: state.parts }))
+#[derive(Serialize)]
+struct Splitting {
+    #[serde(serialize_with = "as_text")]
+    job: JobId,
 }
 
-fn sync_directory(target: &LandingPath) -> Result<(), FileError> {
-    target.tree.sync_dir(&target.path.parent().unwrap_or_default())
+fn as_text<S: serde::Serializer>(job: &JobId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(job)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DownloadFault> + Send + 'static,
+) -> Result<T, DownloadFault> {
+    tokio::task::spawn_blocking(work).await.expect("work on files does not panic")
 }
 
 /// Notes what the relay opened; what was held of something else does not count any more.
@@ -335,26 +391,59 @@ fn note_opened(progress: &Progress, readable: &Readable) -> Result<(), DownloadF
     Ok(())
 }
 
-fn open_staging(
-    target: &LandingPath,
-    staging: &RelPath,
-    bytes: u64,
-) -> Result<Arc<dyn File>, FileError> {
-    let (tree, directory) = (&target.tree, staging.parent().unwrap_or_default());
-    match tree.open_write(staging, Caching::Buffered) {
-        Err(error) if error.cause == Cause::Missing => {}
-        other => return other,
+/// That numbered files can have their names; the names of blobs are not known yet.
+fn check_names(staging: &Staging, recipe: &Recipe, replace: Replace) -> Result<(), DownloadFault> {
+    let count = match recipe {
+        Recipe::Wrap(parts) => *parts,
+        Recipe::Cut(_, shape::Cut::Records(cut)) => cut.files,
+        _ => return Ok(()),
+    };
+    let target = staging.target.path.file_name().unwrap_or_default();
+    (0..count.get())
+        .map(|part| numbered(target, PartIndex(part), count))
+        .try_for_each(|name| place::check_name(staging, &name, replace))
+}
+
+/// Opens or makes the files that parts are received into.
+fn open_files(
+    staging: &Staging,
+    recipe: &Recipe,
+    progress: &Progress,
+) -> Result<Files, DownloadFault> {
+    let fail = |source| staging.fault(source);
+    match recipe {
+        Recipe::Join(joined) | Recipe::Cut(joined, _) => {
+            let file = staging.open_joined(joined.length).map_err(fail)?;
+            for (at, bytes) in &joined.added {
+                file.write_all_at(bytes, *at).map_err(fail)?;
+            }
+            Ok(Files::One { file, joined: Arc::clone(joined) })
+        }
+        Recipe::Wrap(count) => {
+            let (tree, directory) = (Arc::clone(&staging.target.tree), staging.directory());
+            tree.create_dirs(&directory).map_err(fail)?;
+            let staged = (0..count.get()).map(|part| {
+                let path = wrapped(staging, PartIndex(part), *count)?;
+                Ok(Staged { tree: Arc::clone(&tree), path })
+            });
+            let parts = OpenParts::new(staged.collect::<Result<_, DownloadFault>>()?);
+            parts.expect_there(progress.state().read.parts());
+            Ok(Files::Each { parts: Arc::new(parts), directory, tree })
+        }
     }
-    if !directory.is_root() {
-        tree.create_dirs(&directory)?;
-    }
-    let file = tree.create_new(staging, 0o644, Caching::Buffered)?;
-    if bytes > 0 {
-        file.allocate(bytes)?;
-    }
-    // What the journal says of this file must not outlive its name.
-    tree.sync_dir(&directory)?;
-    Ok(file)
+}
+
+/// The staging file of a part that becomes a file of its own.
+fn wrapped(
+    staging: &Staging,
+    part: PartIndex,
+    count: NonZeroU32,
+) -> Result<RelPath, DownloadFault> {
+    let name = numbered(staging.target.path.file_name().unwrap_or_default(), part, count);
+    staging
+        .directory()
+        .join(&name)
+        .map_err(|source| DownloadFault::Name { name: name.to_string_lossy().into_owned(), source })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Why a download cannot go on.
 
-use crate::exit::{Exit, Explain};
+use super::despray::ShapeFault;
+use crate::exit::{Details, Exit, Explain};
 use crate::journal::JournalError;
 use crate::landing::LandingError;
 use crate::session::ConnectError;
@@ -30,6 +31,21 @@ pub enum DownloadFault {
         /// The directory.
         path: String,
     },
+    /// Something else has the name of a directory of files.
+    #[error("{path} is no directory, expected one for the files or nothing")]
+    TargetIsFile {
+        /// What is there.
+        path: String,
+    },
+    /// What was staged of a file is gone, or is not what it was.
+    #[error("what was received for {path} is not there any more")]
+    StagedLost {
+        /// The file.
+        path: String,
+    },
+    /// The logical file cannot become files of the shape that was asked for.
+    #[error(transparent)]
+    Shape(Box<ShapeFault>),
     /// A file cannot be written.
     #[error("{path} cannot be written")]
     Write {
@@ -101,6 +117,7 @@ impl DownloadFault {
             Self::Refused(refusal) => {
                 refusal.code.remedy() != Remedy::Retry && refusal.code != RefusalCode::Forbidden
             }
+            Self::Shape(fault) => fault.is_final(),
             _ => false,
         }
     }
@@ -128,8 +145,15 @@ impl DownloadFault {
             Self::Session(error) => Some(error),
             Self::Refused(refusal) => Some(refusal),
             Self::Journal(error) => Some(error),
+            Self::Shape(error) => Some(&**error),
             _ => None,
         }
+    }
+}
+
+impl From<ShapeFault> for DownloadFault {
+    fn from(fault: ShapeFault) -> Self {
+        Self::Shape(Box::new(fault))
     }
 }
 
@@ -147,14 +171,16 @@ impl Explain for DownloadFault {
     fn exit(&self) -> Exit {
         match self {
             Self::TargetExists { .. } => Exit::Refused,
-            Self::TargetIsDirectory { .. } | Self::Name { .. } => Exit::Usage,
+            Self::TargetIsDirectory { .. } | Self::TargetIsFile { .. } | Self::Name { .. } => {
+                Exit::Usage
+            }
             Self::NothingThere { .. } => Exit::Source,
             Self::Write { source, .. } => match source.cause {
                 Cause::NoSpace => Exit::Temporary,
                 Cause::Io(_) | Cause::Abandoned => Exit::Internal,
                 _ => Exit::Usage,
             },
-            Self::Stalled { .. } | Self::Redescribed => Exit::Temporary,
+            Self::Stalled { .. } | Self::Redescribed | Self::StagedLost { .. } => Exit::Temporary,
             Self::Interrupted => Exit::Interrupted,
             _ => self.inner().map_or(Exit::Internal, Explain::exit),
         }
@@ -164,6 +190,8 @@ impl Explain for DownloadFault {
         let code = match self {
             Self::TargetExists { .. } => "target-exists",
             Self::TargetIsDirectory { .. } => "target-is-directory",
+            Self::TargetIsFile { .. } => "target-is-file",
+            Self::StagedLost { .. } => "staged-lost",
             Self::Name { .. } => "target-name",
             Self::NothingThere { .. } => "source-missing",
             Self::Write { source, .. } if source.cause == Cause::NoSpace => "target-full",
@@ -179,6 +207,7 @@ impl Explain for DownloadFault {
         let advice = match self {
             Self::TargetExists { .. } => "add --overwrite, or choose another name",
             Self::TargetIsDirectory { .. } => "name the file to write in it",
+            Self::TargetIsFile { .. } => "name another directory",
             Self::NothingThere { .. } => "look with skyspray-edge list PLANE:path/",
             Self::Write { source, .. } => match (source.op, source.cause) {
                 (_, Cause::NoSpace) => "make room; the same command goes on where this one stopped",
@@ -186,12 +215,22 @@ impl Explain for DownloadFault {
                 (Op::SyncData | Op::SyncAll, _) => "check the disk that holds the landing zone",
                 _ => return None,
             },
+            Self::StagedLost { .. } => "run the same command again; it starts over",
             Self::Stalled { .. } | Self::Redescribed | Self::Interrupted => {
                 "run the same command again; it goes on where it stopped"
             }
             _ => return self.inner().and_then(Explain::advice),
         };
         Some(advice.to_owned())
+    }
+
+    fn details(&self) -> Details {
+        match self {
+            Self::TargetExists { path } => {
+                Details { hpcc: Some(8089), file: Some(path.clone()), offset: None }
+            }
+            _ => self.inner().map(Explain::details).unwrap_or_default(),
+        }
     }
 }
 

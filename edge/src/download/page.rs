@@ -2,24 +2,18 @@
 //! whole. Few files are open at a time, however many there are.
 
 use super::fault::DownloadFault;
+use super::open_parts::{OpenParts, Staged};
 use super::reading::{DownloadSink, Tally};
 use super::state::{ReadState, check_if_whole};
 use crate::landing::LandingPath;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Caching, Cause, File, FileError, RelPath, Replace};
+use skyspray_link::seam::files::{Cause, FileError, RelPath, Replace};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::PartIndex;
 use skyspray_wire::message::PartInfo;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-
-/// Files of a page that are open at once.
-const OPEN_MAX: usize = 64;
-
-/// Threads that make files durable at once: disks take several as fast as one.
-const SYNC_THREADS: usize = 4;
 
 /// Where a file of a page goes.
 #[derive(Clone, Debug)]
@@ -49,16 +43,10 @@ struct Inner<W> {
     replace: Replace,
     tally: Arc<Tally>,
     witness: W,
-    // Each held for bookkeeping, `open` also while a file is opened or made durable to make room.
-    open: Mutex<BTreeMap<PartIndex, Slot>>,
+    open: OpenParts,
+    // Each held for bookkeeping only.
     progress: Mutex<Progress>,
     fault: Mutex<Option<DownloadFault>>,
-}
-
-struct Slot {
-    file: Arc<dyn File>,
-    /// Whether something was written that is not durable.
-    dirty: bool,
 }
 
 #[derive(Default)]
@@ -93,7 +81,11 @@ impl<W: Witness> PageSink<W> {
     ) -> Self {
         let parts = parts.to_vec();
         let progress = Mutex::new(Progress { state, done, ..Progress::default() });
-        let (open, fault) = (Mutex::default(), Mutex::default());
+        let staged = places.iter().map(|place| Staged {
+            tree: Arc::clone(&place.target.tree),
+            path: place.staging.clone(),
+        });
+        let (open, fault) = (OpenParts::new(staged.collect()), Mutex::default());
         Self(Arc::new(Inner { places, parts, replace, tally, witness, open, progress, fault }))
     }
 
@@ -109,7 +101,7 @@ impl<W: Witness> PageSink<W> {
         let empty = empty.map(|(part, _)| part).filter(|part| !done.contains(part));
         let empty = empty.collect::<Vec<_>>();
         for &part in &empty {
-            inner.file(part, true).map_err(|source| inner.write_fault(part, source))?;
+            inner.open.file(part).map_err(|source| inner.write_fault(part, source))?;
             inner.place(part)?;
         }
         if empty.is_empty() {
@@ -141,52 +133,10 @@ impl<W: Witness> PageSink<W> {
 }
 
 impl<W: Witness> Inner<W> {
-    /// The open staging file of `part`, to write to or to make durable.
-    fn file(&self, part: PartIndex, writes: bool) -> Result<Arc<dyn File>, FileError> {
-        let mut open = lock(&self.open);
-        if let Some(slot) = open.get_mut(&part) {
-            slot.dirty |= writes;
-            return Ok(Arc::clone(&slot.file));
-        }
-        if open.len() >= OPEN_MAX {
-            make_room(&mut open)?;
-        }
-        let Place { target, staging } = &self.places[part.0 as usize];
-        let file = match target.tree.open_write(staging, Caching::Buffered) {
-            Err(error) if error.cause == Cause::Missing => {
-                target.tree.create_new(staging, 0o644, Caching::Buffered)?
-            }
-            other => other?,
-        };
-        open.insert(part, Slot { file: Arc::clone(&file), dirty: writes });
-        Ok(file)
-    }
-
-    /// Notes that `file` was written to: it may have been synced or closed between being handed out
-    /// and the write.
-    fn wrote(&self, part: PartIndex, file: Arc<dyn File>) {
-        let mut open = lock(&self.open);
-        open.entry(part).or_insert(Slot { file, dirty: true }).dirty = true;
-    }
-
-    fn sync_part(&self, part: PartIndex) -> Result<(), FileError> {
-        // Cleared before, so that what is written meanwhile counts for the next time.
-        let file = {
-            let mut open = lock(&self.open);
-            let slot = open.get_mut(&part);
-            slot.map(|slot| {
-                slot.dirty = false;
-                Arc::clone(&slot.file)
-            })
-        };
-        // A file that is not open was made durable when it was closed.
-        file.map_or(Ok(()), |file| file.sync_data())
-    }
-
     /// Gives a durable file its name. One whose name is taken is told, and holds nobody up.
     fn place(&self, part: PartIndex) -> Result<(), DownloadFault> {
         let placed = self.rename(part);
-        lock(&self.open).remove(&part);
+        self.open.close(part);
         lock(&self.progress).done.insert(part);
         let target = &self.places[part.0 as usize].target;
         match placed {
@@ -206,7 +156,7 @@ impl<W: Witness> Inner<W> {
 
     fn rename(&self, part: PartIndex) -> Result<(), FileError> {
         let Place { target, staging } = &self.places[part.0 as usize];
-        let (file, length) = (self.file(part, false)?, self.parts[part.0 as usize].length);
+        let (file, length) = (self.open.file(part)?, self.parts[part.0 as usize].length);
         // An earlier run may have left a longer staging file.
         if file.metadata()?.len != length {
             file.set_len(length)?;
@@ -237,7 +187,7 @@ impl<W: Witness> Inner<W> {
     }
 
     fn drop_staging(&self, part: PartIndex) -> Result<(), DownloadFault> {
-        lock(&self.open).remove(&part);
+        self.open.close(part);
         let Place { target, staging } = &self.places[part.0 as usize];
         crate::durable::remove_if_there(&*target.tree, staging)
             .map_err(|source| self.write_fault(part, source))
@@ -254,25 +204,10 @@ impl<W: Witness> Inner<W> {
     }
 }
 
-/// Closes a file that has nothing to lose, or else makes one durable first.
-fn make_room(open: &mut BTreeMap<PartIndex, Slot>) -> Result<(), FileError> {
-    let clean = open.iter().find(|(_, slot)| !slot.dirty);
-    let (&part, slot) = clean.or_else(|| open.first_key_value()).expect("some are open");
-    if slot.dirty {
-        slot.file.sync_data()?;
-    }
-    open.remove(&part);
-    Ok(())
-}
-
 impl<W: Witness> Sink for PageSink<W> {
     fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
         let inner = &self.0;
-        let written = inner.file(part, true).and_then(|file| {
-            file.write_all_at(bytes, offset)?;
-            inner.wrote(part, file);
-            Ok(())
-        });
+        let written = inner.open.write(part, offset, bytes);
         written.map_err(|source| inner.fail(inner.write_fault(part, source)))?;
         inner.tally.count();
         Ok(())
@@ -280,19 +215,8 @@ impl<W: Witness> Sink for PageSink<W> {
 
     fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {
         let inner = &self.0;
-        let share = parts.len().div_ceil(SYNC_THREADS).max(1);
-        let sync = |parts: &[PartIndex]| {
-            parts.iter().try_for_each(|&part| {
-                inner.sync_part(part).map_err(|source| inner.write_fault(part, source))
-            })
-        };
-        let synced = thread::scope(|scope| {
-            let threads: Vec<_> =
-                parts.chunks(share).map(|parts| scope.spawn(move || sync(parts))).collect();
-            let joined = threads.into_iter().map(|thread| thread.join());
-            joined.map(|synced| synced.expect("syncing does not panic")).collect::<Vec<_>>()
-        });
-        synced.into_iter().collect::<Result<(), _>>().map_err(|fault| inner.fail(fault))
+        let synced = inner.open.sync(parts);
+        synced.map_err(|(part, source)| inner.fail(inner.write_fault(part, source)))
     }
 
     async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {

@@ -1,14 +1,16 @@
-//! The sink of a despray: all parts at their places in one staging file, and in the journal what is
-//! durable of it.
+//! The sink of a despray: all parts at their places in one staging file, or each in its own, and in
+//! the journal what is durable of it.
 
 use super::fault::DownloadFault;
+use super::open_parts::OpenParts;
 use super::reading::{DownloadSink, Tally};
 use super::state::{ReadState, check_if_whole};
 use crate::journal::JobLog;
 use crate::output::Reporter;
 use serde::{Deserialize, Serialize};
+use skyspray_dfu::join::Joined;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint};
+use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, RelPath, Tree};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
 use skyspray_wire::message::PartInfo;
@@ -16,7 +18,7 @@ use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Version of [`DesprayState`] this build reads.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What the journal keeps of a despray. Fields are only ever added under another version.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -27,8 +29,28 @@ pub(super) struct DesprayState {
     pub(super) parts: u32,
     /// What is held of it.
     pub(super) read: ReadState,
-    /// Everything is held: the staging file, which this is, is about to get its name.
-    pub(super) placing: Option<Fingerprint>,
+    /// Everything is held, and gets its final names.
+    pub(super) placing: Option<Placing>,
+}
+
+/// How far a despray that holds everything has come with the final names.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) enum Placing {
+    /// The staging file, which this is, is about to get its name.
+    File(Fingerprint),
+    /// The staged files are whole and in the manifest; some may have their names.
+    Files(Written),
+    /// All files have their names; what is staged still is not needed.
+    Done(Written),
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Written {
+    /// Files.
+    pub(super) files: u64,
+    /// Bytes of all of them together.
+    pub(super) bytes: u64,
 }
 
 impl DesprayState {
@@ -86,14 +108,62 @@ impl Progress {
     }
 }
 
-/// Writes the parts of one generation into one file.
+/// Where the bytes of the parts go. Clones are the same files.
+#[derive(Clone, Debug)]
+pub(super) enum Files {
+    /// All into one file, at the places that joining gives them.
+    One {
+        /// The file.
+        file: Arc<dyn File>,
+        /// The places.
+        joined: Arc<Joined>,
+    },
+    /// Each into a file of its own.
+    Each {
+        /// The files.
+        parts: Arc<OpenParts>,
+        /// The directory that holds them.
+        directory: RelPath,
+        /// The tree it is in.
+        tree: Arc<dyn Tree>,
+    },
+}
+
+impl Files {
+    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
+        match self {
+            Self::One { file, joined } => {
+                let placed = joined.parts[part.0 as usize].within(offset, bytes.len() as u64);
+                // A chunk may be nothing but what other parts have as well.
+                let Some((skip, count, at)) = placed else { return Ok(()) };
+                let [skip, end] = [skip, skip + count]
+                    .map(|at| usize::try_from(at).expect("within the bytes of a chunk"));
+                file.write_all_at(&bytes[skip..end], at)
+            }
+            Self::Each { parts, .. } => parts.write(part, offset, bytes),
+        }
+    }
+
+    fn sync(&self, changed: &[PartIndex]) -> Result<(), FileError> {
+        match self {
+            Self::One { file, .. } => file.sync_data(),
+            Self::Each { parts, directory, tree } => {
+                parts.sync(changed).map_err(|(_, error)| error)?;
+                // What the journal says of a staging file must not outlive its name.
+                if parts.take_made() { tree.sync_dir(directory) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// Writes the parts of one generation.
 #[derive(Debug)]
 pub(super) struct FileSink {
-    file: Arc<dyn File>,
-    /// `zone:path` of the file, for messages.
+    files: Files,
+    /// `zone:path` of the target, for messages.
     shown: String,
-    /// Where each part begins, and what was said of it.
-    places: Arc<[(u64, PartInfo)]>,
+    /// What was said of each part.
+    parts: Arc<[PartInfo]>,
     total: u64,
     progress: Arc<Progress>,
     tally: Arc<Tally>,
@@ -102,21 +172,16 @@ pub(super) struct FileSink {
 }
 
 impl FileSink {
-    /// A sink for `parts` in `file`.
+    /// A sink for `parts` in `files`, which are for the target `shown`.
     pub(super) fn new(
-        (file, shown): (Arc<dyn File>, String),
+        (files, shown): (Files, String),
         parts: &[PartInfo],
         progress: Arc<Progress>,
         tally: Arc<Tally>,
     ) -> Self {
-        let mut total = 0;
-        let places = parts.iter().map(|part| {
-            let start = total;
-            total += part.length;
-            (start, *part)
-        });
-        let places = places.collect();
-        Self { file, shown, places, total, progress, tally, fault: Mutex::new(None) }
+        let total = parts.iter().map(|part| part.length).sum();
+        let parts = parts.into();
+        Self { files, shown, parts, total, progress, tally, fault: Mutex::new(None) }
     }
 
     fn fail(&self, fault: DownloadFault) -> Refusal {
@@ -138,24 +203,23 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
-        let (start, _) = self.places[part.0 as usize];
-        let written = self.file.write_all_at(bytes, start + offset);
+        let written = self.files.write(part, offset, bytes);
         written.map_err(|error| self.write_fault(error))?;
         self.tally.count();
         Ok(())
     }
 
-    fn sync(&self, _: &[PartIndex]) -> Result<(), Refusal> {
-        self.file.sync_data().map_err(|error| self.write_fault(error))
+    fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {
+        self.files.sync(parts).map_err(|error| self.write_fault(error))
     }
 
     async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {
-        let (progress, places) = (Arc::clone(&self.progress), Arc::clone(&self.places));
+        let (progress, parts) = (Arc::clone(&self.progress), Arc::clone(&self.parts));
         let kept = tokio::task::spawn_blocking(move || {
             let mut wrong = None;
             progress.keep(|state| {
                 for (part, tree) in changed {
-                    let (_, info) = &places[part.0 as usize];
+                    let info = &parts[part.0 as usize];
                     match check_if_whole(part, &tree, info) {
                         Ok(()) => {
                             state.read.note(part, tree, info.length);

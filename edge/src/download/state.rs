@@ -31,6 +31,11 @@ impl ReadState {
         &self.begun
     }
 
+    /// Parts of which chunks are held, those that are whole first.
+    pub(super) fn parts(&self) -> impl Iterator<Item = PartIndex> {
+        self.whole.keys().chain(self.begun.keys()).copied()
+    }
+
     /// Whether chunks of this size can be added to what is held.
     pub(super) fn fits(&self, chunk_size: ChunkSize) -> bool {
         self.chunk_size.is_none_or(|held| held == chunk_size)
@@ -162,6 +167,8 @@ mod tests {
             crc32,
             records: None,
             modified_ns: None,
+            header: 0,
+            footer: 0,
         };
         let (right, crc32) = tree(&[0, 1]).root(2048).unwrap();
         let check = |chunks: &[u64], info| {

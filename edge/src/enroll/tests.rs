@@ -96,6 +96,7 @@ fn an_edge_without_a_landing_zone_is_told_that_it_needs_one() {
         name: ZoneName::parse("in").unwrap(),
         path: "/in".into(),
         access: Access::Read,
+        umask: None,
     };
 
     note_no_zone(&[zone], &rig.directories(), &reporter);

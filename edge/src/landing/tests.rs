@@ -1,7 +1,8 @@
 //! Paths people write, resolved against real directories.
 
 use super::*;
-use crate::config::Limits;
+use crate::config::{Limits, Umask};
+use skyspray_link::seam::files::Caching;
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -22,6 +23,7 @@ fn host() -> Host {
         name: ZoneName::parse(name).unwrap(),
         path: root.join(below),
         access,
+        umask: None,
     };
     let zones = vec![
         zone("in", "in", Access::Read),
@@ -154,6 +156,7 @@ fn a_zone_behind_a_symlink_is_recognised_by_both_of_its_names() {
         name: ZoneName::parse("alias").unwrap(),
         path: host.root.join("alias"),
         access: Access::Read,
+        umask: None,
     }];
     let config = EdgeConfig { relay_addresses: Vec::new(), zones, limits: Limits::default() };
     let zones = LandingZones::new(&config);
@@ -161,4 +164,25 @@ fn a_zone_behind_a_symlink_is_recognised_by_both_of_its_names() {
         let found = zones.resolve(&host.root.join(below), Path::new("/"), Want::Read).unwrap();
         assert_eq!(found.to_string(), "alias:x");
     }
+}
+
+#[test]
+fn what_is_made_in_a_zone_with_a_umask_has_the_modes_it_leaves() {
+    let host = host();
+    let umask = Some(Umask::try_from("002".to_owned()).unwrap());
+    let zones = vec![ZoneConfig {
+        name: ZoneName::parse("out").unwrap(),
+        path: host.root.join("out"),
+        access: Access::Write,
+        umask,
+    }];
+    let config = EdgeConfig { relay_addresses: Vec::new(), zones, limits: Limits::default() };
+    let at = LandingZones::new(&config);
+    let at = at.resolve(Path::new("out:d/f"), Path::new("/"), Want::Write).unwrap();
+    let directory = at.path.parent().unwrap();
+    at.tree.create_dirs(&directory).unwrap();
+    at.tree.create_new(&at.path, 0o644, Caching::Buffered).unwrap();
+
+    let mode = |path| at.tree.metadata(path).unwrap().mode;
+    assert_eq!((mode(&directory), mode(&at.path)), (0o775, 0o664));
 }

@@ -36,6 +36,7 @@ impl Edge {
             name: ZoneName::parse("in").unwrap(),
             path: edge.dir.path().join("zone"),
             access: Access::Read,
+            umask: None,
         };
         let config =
             EdgeConfig { relay_addresses: vec![], zones: vec![zone], limits: Limits::default() };
@@ -83,9 +84,9 @@ fn a_plan_prints_its_parts_for_people_and_for_programs() {
     assert_eq!(
         text.lines().collect::<Vec<_>>(),
         [
-            r#"{"schema":1,"event":"part","part":1,"offset":0,"length":12,"records":2}"#,
-            r#"{"schema":1,"event":"part","part":2,"offset":12,"length":4,"records":1}"#,
-            r#"{"schema":1,"event":"plan","parts":2,"bytes":16,"records":3,"format":"csv"}"#,
+            r#"{"schema":1,"event":"part","part":1,"offset":0,"length":12,"records":2,"header":0,"footer":0,"ranges":[{"source":1,"offset":0,"length":12,"part_offset":0}]}"#,
+            r#"{"schema":1,"event":"part","part":2,"offset":12,"length":4,"records":1,"header":0,"footer":0,"ranges":[{"source":1,"offset":12,"length":4,"part_offset":0}]}"#,
+            r#"{"schema":1,"event":"plan","parts":2,"bytes":16,"records":3,"format":"csv","stored":"csv","encoding":null,"sources":["in:a.csv"]}"#,
         ]
     );
 }

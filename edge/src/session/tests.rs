@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-struct Edge {
+pub(crate) struct Edge {
     root: tempfile::TempDir,
     directories: Directories,
     clock: Arc<ManualClock>,
@@ -49,7 +49,7 @@ impl Edge {
         enroll(&args, &self.directories, &self.host(), &reporter).await
     }
 
-    fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         let config = EdgeConfig::load(&self.directories).unwrap();
         Connector::open(&self.directories, &config, &self.host()).unwrap()
     }
@@ -60,7 +60,7 @@ impl Edge {
 }
 
 /// A relay and an edge that is enrolled there.
-async fn enrolled() -> (FakeRelay, Edge) {
+pub(crate) async fn enrolled() -> (FakeRelay, Edge) {
     let relay = FakeRelay::start();
     let edge = Edge::new(&relay.clock);
     edge.enroll(&relay.token()).await.unwrap();

@@ -1,7 +1,7 @@
 //! Why sources cannot be opened, read, or told into records.
 
-use crate::exit::{Exit, Explain};
-use crate::landing::{LandingError, LandingPath};
+use crate::exit::{Details, Exit, Explain};
+use crate::landing::LandingPath;
 use skyspray_dfu::split::SplitError;
 use skyspray_link::seam::files::{Cause, FileError, FileKind, SourceChange};
 use skyspray_wire::name::{PathError, SegmentError};
@@ -114,6 +114,20 @@ impl SourceError {
             _ => Self::Open { path, source: error },
         }
     }
+
+    /// HPCC's number for the same fault, where it has one.
+    pub fn hpcc_number(&self) -> Option<u16> {
+        match self {
+            Self::Missing { .. }
+            | Self::NotRegular { .. }
+            | Self::IsDirectory { .. }
+            | Self::Symlink { .. }
+            | Self::Denied { .. }
+            | Self::Open { .. } => Some(8050),
+            Self::Read { .. } => Some(8087),
+            _ => None,
+        }
+    }
 }
 
 impl Explain for SourceError {
@@ -134,9 +148,16 @@ impl Explain for SourceError {
         })
     }
 
+    fn details(&self) -> Details {
+        Details { hpcc: self.hpcc_number(), ..Details::default() }
+    }
+
     fn advice(&self) -> Option<String> {
         let advice = match self {
-            Self::IsDirectory { .. } => "name its files, or push the directory",
+            Self::IsDirectory { path } => {
+                let slash = if path.ends_with(':') { "" } else { "/" };
+                return Some(format!("name its files, '{path}{slash}*', or push the directory"));
+            }
             Self::Symlink { .. } => "name the file itself, inside a landing zone",
             Self::Denied { .. } => "let the user that runs the edge read it",
             Self::Changed { .. } | Self::Removed { .. } => {
@@ -147,40 +168,6 @@ impl Explain for SourceError {
             Self::Missing { .. } | Self::NotRegular { .. } => return None,
         };
         Some(advice.to_owned())
-    }
-}
-
-/// Why a source named on the command line cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The path.
-    #[error(transparent)]
-    Landing(#[from] LandingError),
-    /// What is there.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-}
-
-impl OpenError {
-    fn inner(&self) -> &dyn Explain {
-        match self {
-            Self::Landing(error) => error,
-            Self::Source(error) => error,
-        }
-    }
-}
-
-impl Explain for OpenError {
-    fn exit(&self) -> Exit {
-        self.inner().exit()
-    }
-
-    fn code(&self) -> Cow<'static, str> {
-        self.inner().code()
-    }
-
-    fn advice(&self) -> Option<String> {
-        self.inner().advice()
     }
 }
 
@@ -206,8 +193,8 @@ impl Explain for RecordError {
         match self.source {
             SplitError::FewerSources { .. } => Exit::Usage,
             SplitError::TotalTooLong => Exit::Limit,
-            SplitError::ForeignCheckpoint { .. } => Exit::PlanDrifted,
             SplitError::NoSourceLeft | SplitError::SourcesLeft { .. } => Exit::Internal,
+            SplitError::NoConversion { .. } | SplitError::TooManyCharacters => Exit::Usage,
             _ => Exit::Source,
         }
     }
@@ -217,10 +204,17 @@ impl Explain for RecordError {
             SplitError::SourceGrew { .. } | SplitError::SourceShrank { .. } => "source-changed",
             SplitError::FewerSources { .. } => "parts-too-many",
             SplitError::TotalTooLong => "sources-too-long",
-            SplitError::ForeignCheckpoint { .. } => "plan-drifted",
             SplitError::NoSourceLeft | SplitError::SourcesLeft { .. } => "internal",
+            SplitError::InvalidText { .. } => "text-invalid",
+            SplitError::NoConversion { .. } => "conversion-unknown",
+            SplitError::TooManyCharacters => "format-invalid",
             _ => "record-invalid",
         })
+    }
+
+    fn details(&self) -> Details {
+        let (file, offset) = self.at.clone().unzip();
+        Details { hpcc: self.source.hpcc_number(), file, offset }
     }
 
     fn advice(&self) -> Option<String> {
@@ -233,6 +227,21 @@ impl Explain for RecordError {
             }
             SplitError::UnterminatedQuote { .. } | SplitError::InconsistentQuote { .. } => {
                 Some("check --quote, --separator and --escape; --quote '' turns quoting off".into())
+            }
+            SplitError::PartialUnit { .. } => {
+                Some("check --encoding, or whether the file is still being written".into())
+            }
+            SplitError::InvalidText { .. } => {
+                Some("check --encoding, or let --on-invalid replace mark such places".into())
+            }
+            SplitError::NoConversion { from: "csv", .. } => {
+                Some("say what the text is, as in --encoding utf16".into())
+            }
+            SplitError::FewerSources { .. } => {
+                Some("leave --nosplit out, or ask for at most as many parts as sources".into())
+            }
+            SplitError::Malformed { .. } => {
+                Some("check --format and its options, or whether the file is cut off".into())
             }
             SplitError::CannotMend { .. } => {
                 Some("add the final terminator, or use --join verbatim".into())

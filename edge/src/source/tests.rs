@@ -75,6 +75,10 @@ fn what_is_no_readable_regular_file_is_refused_by_kind() {
     tree.fail_next(Op::OpenRead, Fault::Denied);
     assert_eq!(refused("dir/file"), SourceError::Denied { path: path("dir/file") });
     assert_eq!(refused("fifo").exit(), Exit::Source);
+    assert_eq!(refused("none").hpcc_number(), Some(8050));
+    let advice = |path: &str| refused(path).advice().unwrap();
+    assert_eq!(advice("dir"), "name its files, 'in:dir/*', or push the directory");
+    assert_eq!(advice(""), "name its files, 'in:*', or push the directory");
 }
 
 #[test]
@@ -128,6 +132,82 @@ fn a_source_that_is_written_while_it_is_read_is_found_out() {
         assert_eq!(resumed.unwrap_err(), changed);
         assert_eq!((changed.exit(), changed.code().as_ref()), (Exit::Source, "source-changed"));
     }
+}
+
+/// Files below `dir` that this process has open.
+fn open_below(dir: &std::path::Path) -> usize {
+    let handles = std::fs::read_dir("/proc/self/fd").unwrap();
+    let links = handles.map(|handle| std::fs::read_link(handle.unwrap().path()));
+    links
+        .filter(|link| link.as_ref().is_ok_and(|link| link.starts_with(dir) && link != dir))
+        .count()
+}
+
+#[test]
+fn a_source_is_open_from_its_first_byte_that_is_read_to_its_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    std::fs::write(root.join("a"), b"0123456789").unwrap();
+    let tree: Arc<dyn Tree> = Arc::new(OsTree::open(&root).unwrap());
+    let open = Arc::default();
+    let source = Source::identify(landing(tree.clone(), "a"), (&open, 7)).unwrap();
+    assert_eq!(open_below(&root), 0, "it was only looked at");
+
+    let clone = source.clone();
+    source.read_exact_at(&mut [0; 4], 0).unwrap();
+    clone.read_exact_at(&mut [0; 5], 4).unwrap();
+    assert_eq!(open_below(&root), 1);
+    clone.read_exact_at(&mut [0; 1], 9).unwrap();
+    assert_eq!(open_below(&root), 0);
+
+    source.read_exact_at(&mut [0; 1], 0).unwrap();
+    assert_eq!(open_below(&root), 1, "a second pass opens it again");
+    let _kept = Source::open(&landing(tree, "a")).unwrap();
+    assert_eq!(open_below(&root), 2, "opened to be read it stays open");
+}
+
+#[test]
+fn sources_found_together_keep_few_files_open_whatever_is_read_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let tree: Arc<dyn Tree> = Arc::new(OsTree::open(&root).unwrap());
+    let open = Arc::default();
+    let found = |number: usize| {
+        let name = number.to_string();
+        std::fs::write(root.join(&name), format!("{number:03}")).unwrap();
+        Source::identify(landing(tree.clone(), &name), (&open, number)).unwrap()
+    };
+    let sources: Vec<Source> = (0..100).map(found).collect();
+    for pass in 0..2 {
+        for (number, source) in sources.iter().enumerate() {
+            let mut bytes = [0; 2];
+            source.read_exact_at(&mut bytes, 0).unwrap();
+            assert_eq!(bytes[..], format!("{number:03}").as_bytes()[..2], "pass {pass}");
+        }
+        assert_eq!(open_below(&root), open_files::OPEN_MAX);
+    }
+}
+
+#[test]
+fn a_source_that_changed_before_it_is_read_is_found_out() {
+    let tree = MemoryTree::new(MEMORY);
+    put(&tree, "a", b"0123456789");
+    put(&tree, "b", b"0123456789");
+    let open = Arc::default();
+    let found = |name, number| Source::identify(at(&tree, name), (&open, number)).unwrap();
+    let (first, second) = (found("a", 0), found("b", 1));
+    write(&tree, "a").write_all_at(b"x", 3).unwrap();
+    tree.remove_file(&RelPath::parse("b").unwrap()).unwrap();
+
+    let change = SourceChange::Modified;
+    assert_eq!(
+        first.read_exact_at(&mut [0; 1], 0),
+        Err(SourceError::Changed { path: "in:a".into(), change })
+    );
+    assert_eq!(
+        second.read_exact_at(&mut [0; 1], 0),
+        Err(SourceError::Removed { path: "in:b".into() })
+    );
 }
 
 #[test]

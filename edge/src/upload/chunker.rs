@@ -86,10 +86,11 @@ impl<'a, E> Chunker<'a, E> {
     }
 
     /// The part is complete; the next bytes are those of the part after it.
-    pub(super) fn end_part(&mut self, length: u64, records: Option<u64>) -> Result<(), Stopped> {
+    /// `end` names it.
+    pub(super) fn end_part(&mut self, end: PartEnd) -> Result<(), Stopped> {
         self.set_aside();
         self.hand_over()?;
-        self.producer.part_end(PartEnd { part: self.part, length, records })?;
+        self.producer.part_end(end)?;
         self.part = PartIndex(self.part.0 + 1);
         self.chunk = ChunkIndex(0);
         Ok(())

@@ -1,6 +1,6 @@
 //! Why an upload cannot go on.
 
-use crate::exit::{Exit, Explain};
+use crate::exit::{Details, Exit, Explain};
 use crate::journal::JournalError;
 use crate::session::ConnectError;
 use crate::source::{RecordError, SourceError};
@@ -8,6 +8,7 @@ use skyspray_link::feed::Stopped;
 use skyspray_link::request::RequestError;
 use skyspray_link::send::SendError;
 use skyspray_link::session::SessionError;
+use skyspray_wire::message::AttributesError;
 use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use std::borrow::Cow;
 use thiserror::Error;
@@ -34,6 +35,13 @@ pub enum UploadFault {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The logical file would have more attributes than it may.
+    #[error(transparent)]
+    Attributes {
+        /// How many are allowed.
+        #[from]
+        error: AttributesError,
+    },
     /// The relay granted another plan than before.
     #[error("the relay changed its mind about the job's {what}")]
     GrantDiffers {
@@ -105,6 +113,7 @@ impl Explain for UploadFault {
             Self::Journal(error) => error.exit(),
             Self::Session(error) => error.exit(),
             Self::GrantDiffers { .. } => Exit::PlanDrifted,
+            Self::Attributes { .. } => Exit::Limit,
             Self::Interrupted => Exit::Interrupted,
             Self::Unexpected | Self::Broken { .. } | Self::Threads(_) | Self::Stopped(_) => {
                 Exit::Internal
@@ -121,14 +130,24 @@ impl Explain for UploadFault {
             Self::Journal(error) => error.code(),
             Self::Session(error) => Explain::code(error),
             Self::GrantDiffers { .. } => "grant-differs".into(),
+            Self::Attributes { .. } => "attributes-too-many".into(),
             Self::Interrupted => "interrupted".into(),
             Self::Unexpected | Self::Broken { .. } => "protocol".into(),
             Self::Threads(_) | Self::Stopped(_) => "internal".into(),
         }
     }
 
+    fn details(&self) -> Details {
+        match self {
+            Self::Source(error) => error.details(),
+            Self::Record(error) => error.details(),
+            _ => Details::default(),
+        }
+    }
+
     fn advice(&self) -> Option<String> {
         match self {
+            Self::Attributes { .. } => Some("leave attributes out of the metadata".to_owned()),
             Self::Source(error) => error.advice(),
             Self::Record(error) => error.advice(),
             Self::Connect(error) => error.advice(),

@@ -10,7 +10,8 @@ use skyspray_link::session::Session;
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::limits::PAGE_MAX;
 use skyspray_wire::message::{
-    Commit, Committed, Granted, Held, OpenWrite, PartSeal, Reply, Request, SealParts,
+    Commit, Committed, Granted, Held, OpenWrite, OriginRange, Origins, PartSeal, RecordOrigins,
+    Reply, Request, SealParts, SourceNote,
 };
 use skyspray_wire::refusal::Refusal;
 use std::future::Future;
@@ -179,11 +180,74 @@ impl Sealer {
     }
 }
 
+/// States what the parts of an open spray came from, a page after the other; with nothing to tell,
+/// nothing is asked. May be sent again whole in the next session.
+pub(super) async fn send_origins(
+    session: &Session,
+    job: JobId,
+    epoch: Epoch,
+    sources: &[SourceNote],
+    ranges: &[OriginRange],
+) -> Result<(), UploadFault> {
+    for origins in Origins::pages(sources, ranges) {
+        let request = Request::RecordOrigins(RecordOrigins { job, epoch, origins });
+        let Reply::Done = session.ask(&request).await? else {
+            return Err(UploadFault::Unexpected);
+        };
+    }
+    Ok(())
+}
+
 /// Asks for the commit of a job whose parts are all sealed.
 pub(super) async fn commit(session: &Session, commit: Commit) -> Result<Committed, UploadFault> {
     let mut answer: Exchange = session.request(&Request::Commit(commit)).await?;
     match answer.reply().await? {
         Reply::Committed(committed) => Ok(committed),
         _ => Err(UploadFault::Unexpected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::enrolled;
+    use skyspray_wire::ids::{PartIndex, SourceIndex};
+    use skyspray_wire::refusal::RefusalCode;
+
+    const JOB: JobId = JobId([1; 16]);
+
+    #[tokio::test]
+    async fn origins_go_in_pages_and_a_refusal_ends_them() {
+        let (relay, edge) = enrolled().await;
+        let relayed = edge.connector().connect().await.unwrap();
+        let session = relayed.session();
+        let source = |index| SourceNote::new(SourceIndex(index), "in/a.csv", 9);
+        let range = |index: u32| OriginRange {
+            part: PartIndex(index / 100),
+            part_offset: u64::from(index),
+            source: SourceIndex(index),
+            source_offset: 0,
+            length: 1,
+        };
+        let sources: Vec<SourceNote> = (0..600).map(source).collect();
+        let ranges: Vec<OriginRange> = (0..600).map(range).collect();
+        let epoch = relay.epoch();
+
+        send_origins(session, JOB, epoch, &[], &[]).await.unwrap();
+        assert_eq!(relay.origins(), []);
+        send_origins(session, JOB, epoch, &sources, &ranges).await.unwrap();
+
+        let pages = relay.origins();
+        let counts = |page: &Origins| (page.sources.len(), page.ranges.len());
+        assert_eq!(pages.iter().map(counts).collect::<Vec<_>>(), [(512, 0), (88, 424), (0, 176)]);
+        assert!(pages.iter().flat_map(|page| &page.sources).eq(&sources));
+        assert!(pages.iter().flat_map(|page| &page.ranges).eq(&ranges));
+        let stale = Epoch(epoch.0 + 1);
+        let fault = send_origins(session, JOB, stale, &sources, &ranges).await.unwrap_err();
+        let refused =
+            matches!(&fault, UploadFault::Refused(no) if no.code == RefusalCode::EpochStale);
+        assert!(refused, "{fault}");
+        assert_eq!(relay.origins().len(), 3, "nothing follows what was refused");
+        relayed.close().await;
     }
 }

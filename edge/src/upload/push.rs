@@ -16,7 +16,7 @@ use serde::Serialize;
 use skyspray_link::feed;
 use skyspray_link::send::SendJob;
 use skyspray_wire::digest::Digest;
-use skyspray_wire::message::{Commit, Committed, Granted, OpenWrite, WriteTarget};
+use skyspray_wire::message::{Attributes, Commit, Committed, Granted, OpenWrite, WriteTarget};
 use skyspray_wire::name::PlanePath;
 use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use skyspray_wire::sender::Counters;
@@ -363,7 +363,12 @@ async fn send(
         let reason = "the files read are not the files opened".to_owned();
         return Err(UploadFault::Broken { reason });
     }
-    let commit = Commit { job: open.job, epoch: granted.epoch, parts: opener.parts() };
+    let commit = Commit {
+        job: open.job,
+        epoch: granted.epoch,
+        parts: opener.parts(),
+        attributes: Attributes::new(),
+    };
     job::commit(session.session(), commit).await
 }
 

@@ -4,46 +4,118 @@
 use super::chunker::Chunker;
 use super::fault::UploadFault;
 use crate::source::Source;
-use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::split::{Piece, SplitError, SplitOptions, Splitter};
-use skyspray_link::feed::Producer;
-use skyspray_wire::ids::PartIndex;
+use crate::splitting::{SEPARATOR_ATTRIBUTE, Splitting};
+use skyspray_dfu::split::{Origin, Piece, SplitError, Splitter};
+use skyspray_link::feed::{PartEnd, Producer};
+use skyspray_wire::ids::{PartIndex, SourceIndex};
+use skyspray_wire::message::{Attributes, OriginRange, SourceNote};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes after which what was read is dropped from the page cache.
 const FORGET_EVERY: u64 = 64 * 1024 * 1024;
 
+/// Kept with a logical file in whose text illegal sequences were replaced: how many.
+const REPLACED_ATTRIBUTE: &str = "replacedSequences";
+
 /// What a spray reads: sources in order, as one stream of records.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct SprayPlan {
-    pub(super) sources: Vec<Source>,
-    pub(super) format: RecordFormat,
-    pub(super) options: SplitOptions,
+    splitting: Splitting,
+    parts: NonZeroU32,
+    findings: Mutex<Findings>,
+}
+
+/// What is known of a spray once everything was read.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Which bytes of which sources the parts are made of.
+    origins: Vec<Origin>,
+    /// Illegal sequences of text that were replaced.
+    replaced: u64,
 }
 
 impl SprayPlan {
-    fn lengths(&self) -> Vec<u64> {
-        self.sources.iter().map(Source::length).collect()
+    /// Sources that were looked at, into `parts`.
+    pub(super) fn new(splitting: Splitting, parts: NonZeroU32) -> Self {
+        Self { splitting, parts, findings: Mutex::default() }
+    }
+
+    /// Illegal sequences of text that were replaced, once everything was read.
+    pub(super) fn replaced(&self) -> u64 {
+        self.found().replaced
+    }
+
+    /// What the parts were made of, once everything was read.
+    pub(super) fn origins(&self) -> (Vec<SourceNote>, Vec<OriginRange>) {
+        let index = |index: usize| SourceIndex(u32::try_from(index).expect("sources are limited"));
+        let sources = self.splitting.sources().iter().enumerate().map(|(number, source)| {
+            SourceNote::new(index(number), &source.at().to_string(), source.length())
+        });
+        let found = self.found();
+        let ranges = found.origins.iter().map(|origin| OriginRange {
+            part: origin.part,
+            part_offset: origin.part_offset,
+            source: index(origin.source_index),
+            source_offset: origin.source_offset,
+            length: origin.length,
+        });
+        (sources.collect(), ranges.collect())
+    }
+
+    /// Attributes of the logical file that are known only once everything was read.
+    pub(super) fn late_attributes(&self) -> Attributes {
+        let mut attributes = self.splitting.late_attributes(self.parts);
+        let found = self.found();
+        let comma = |pair: &[Origin]| {
+            pair[0].source_index == pair[1].source_index
+                && pair[0].source_offset + pair[0].length < pair[1].source_offset
+        };
+        // Only a comma between rows is ever in no part.
+        if found.origins.windows(2).any(comma) {
+            attributes.push((SEPARATOR_ATTRIBUTE.to_owned(), ",".to_owned()));
+        }
+        if found.replaced > 0 {
+            attributes.push((REPLACED_ATTRIBUTE.to_owned(), found.replaced.to_string()));
+        }
+        attributes
+    }
+
+    fn found(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the options fit the sources, before anything is asked of a relay.
     pub(super) fn check(&self) -> Result<(), UploadFault> {
-        self.splitter().map(|_| ())
-    }
-
-    fn splitter(&self) -> Result<Splitter, UploadFault> {
-        Splitter::try_new(&self.format, &self.lengths(), self.options)
-            .map_err(|error| self.fault(error))
+        Ok(self.splitting.splitter(self.parts).map(|_| ())?)
     }
 
     fn fault(&self, error: SplitError) -> UploadFault {
-        UploadFault::Record(Source::record_error(&self.sources, error))
+        UploadFault::Record(self.splitting.explain(error))
     }
 
     /// Reads everything once, in order. Blocks.
     pub(super) fn produce(&self, producer: &Producer<UploadFault>) -> Result<(), UploadFault> {
-        let mut splitter = self.splitter()?;
+        let mut splitter = self.splitting.splitter(self.parts)?;
         let mut chunker = Chunker::new(producer, PartIndex(0));
-        for source in &self.sources {
+        let mut findings = Findings::default();
+        let mut ended = 0;
+        let mut drain = |splitter: &mut Splitter, chunker: &mut Chunker<'_, UploadFault>| {
+            std::iter::from_fn(|| splitter.poll()).try_for_each(|piece| match piece {
+                Piece::Bytes { range, .. } => chunker.take(range),
+                Piece::Literal { bytes, .. } => chunker.insert(&bytes),
+                Piece::Origin(origin) => {
+                    findings.origins.push(origin);
+                    Ok(())
+                }
+                Piece::PartEnd { part, length, records, header, footer } => {
+                    ended += 1;
+                    let records = Some(records);
+                    chunker.end_part(PartEnd { part, length, records, header, footer })
+                }
+            })
+        };
+        for source in self.splitting.sources() {
             let mut offset = 0;
             while offset < source.length() {
                 let space = chunker.space()?;
@@ -64,23 +136,11 @@ impl SprayPlan {
         }
         splitter.finish().map_err(|error| self.fault(error))?;
         drain(&mut splitter, &mut chunker)?;
-        producer.plan_end(self.options.parts.get())?;
+        findings.replaced = splitter.replaced();
+        *self.found() = findings;
+        producer.plan_end(ended)?;
         Ok(())
     }
-}
-
-fn drain(
-    splitter: &mut Splitter,
-    chunker: &mut Chunker<'_, UploadFault>,
-) -> Result<(), UploadFault> {
-    while let Some(piece) = splitter.poll() {
-        match piece {
-            Piece::Bytes { range, .. } => chunker.take(range)?,
-            Piece::Literal { bytes, .. } => chunker.insert(&bytes)?,
-            Piece::PartEnd { length, records, .. } => chunker.end_part(length, Some(records))?,
-        }
-    }
-    Ok(())
 }
 
 /// Reads one file of a push into the chunker's part. Blocks.
@@ -99,6 +159,7 @@ pub(super) fn read_whole(
         offset += count as u64;
     }
     source.recheck()?;
-    chunker.end_part(source.length(), None)?;
+    let (part, length) = (chunker.part(), source.length());
+    chunker.end_part(PartEnd { part, length, records: None, header: 0, footer: 0 })?;
     Ok(())
 }

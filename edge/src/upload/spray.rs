@@ -4,23 +4,25 @@ use super::fault::UploadFault;
 use super::job::{self, Standing, Transfer};
 use super::reader::SprayPlan;
 use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
-use crate::cli::{JoinArg, SprayArgs};
+use crate::cli::SprayArgs;
 use crate::context::{CommandError, Context};
 use crate::format;
 use crate::journal::{
     Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
 };
+use crate::meta;
 use crate::session::{PATIENCE, Reconnect, RelaySession};
 use crate::size::{About, Count};
-use crate::source::{Source, SourceError};
+use crate::source::{Asked, Selection, Source, SourceError};
+use crate::splitting::Splitting;
 use serde::Serialize;
-use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::split::{Join, Layout, SplitOptions};
 use skyspray_link::feed;
 use skyspray_link::seam::files::Fingerprint;
 use skyspray_link::send::SendJob;
 use skyspray_wire::digest::Digest;
-use skyspray_wire::message::{Commit, Committed, Granted, OpenWrite, WriteTarget};
+use skyspray_wire::message::{
+    Attributes, Commit, Committed, Granted, OpenWrite, WriteTarget, merge_attributes,
+};
 use skyspray_wire::sender::Counters;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,14 +42,13 @@ struct Done {
     chunks_sent: u64,
     chunks_resent: u64,
     chunks_held: u64,
+    replaced: u64,
     receipt: String,
 }
 
 /// A spray, as it is asked for.
 struct Spray {
-    sources: Vec<Source>,
-    format: RecordFormat,
-    join: Join,
+    splitting: Splitting,
     bytes: u64,
     open: OpenWrite,
 }
@@ -60,51 +61,106 @@ struct Spray {
 /// same command can go on with it.
 pub async fn spray(ctx: &Context, args: &SprayArgs) -> Result<(), CommandError> {
     let began = Instant::now();
-    let (sources, format) = open_sources(ctx, args).await?;
-    let bytes = sources.iter().map(Source::length).sum();
+    let mut request = prepare(ctx, args).await?;
+    let fault = match once(ctx, args, &request, began).await? {
+        Ok(()) => return Ok(()),
+        Err(fault) => fault,
+    };
+    match &fault {
+        UploadFault::Record(error) if request.splitting.was_guessed_wrong(error) => {
+            ctx.reporter.warn(
+                "footer-elsewhere",
+                "rows end elsewhere than the end of the file suggests; they are looked for in all \
+                 of it and the spray starts over",
+            );
+            let mut splitting = request.splitting.clone();
+            request.splitting = blocking(move || splitting.measure().map(|()| splitting)).await?;
+            once(ctx, args, &request, began).await?.map_err(CommandError::from)
+        }
+        _ => Err(fault.into()),
+    }
+}
+
+/// Opens or goes on with the job and sees it to its end; the inner error is why it ended.
+async fn once(
+    ctx: &Context,
+    args: &SprayArgs,
+    request: &Prepared,
+    began: Instant,
+) -> Result<Result<(), UploadFault>, CommandError> {
+    let bytes = request.splitting.bytes();
     ctx.reporter.progress(0, Some(bytes));
-    let (log, spray) = begin(ctx, args, sources, format, bytes).await?;
+    let (log, spray) = begin(ctx, args, request).await?;
     let outcome = tokio::select! {
         outcome = run(ctx, args, &spray) => outcome,
         () = ctx.stop.requested() => Err(UploadFault::Interrupted),
     };
     match outcome {
-        Ok((committed, parts, counters)) => {
+        Ok(sent) => {
             let job = log.job();
-            let receipt = keep_receipt(ctx, job, &committed).await?;
-            let finished = Finished { job, committed, parts, counters, bytes, began, receipt };
+            let receipt = keep_receipt(ctx, job, &sent.committed).await?;
+            let finished = Finished { job, sent, bytes, began, receipt };
             report(ctx, args, &finished);
-            close(ctx, log, &finished.committed, bytes).await?;
-            Ok(())
+            close(ctx, log, &finished.sent.committed, bytes).await?;
+            Ok(Ok(()))
         }
         Err(fault) => {
             if ends_the_job(&fault) {
                 give_up(ctx, log, bytes, &fault).await;
             }
-            Err(fault.into())
+            Ok(Err(fault))
         }
     }
 }
 
-async fn open_sources(
-    ctx: &Context,
-    args: &SprayArgs,
-) -> Result<(Vec<Source>, RecordFormat), CommandError> {
-    let (zones, cwd, names) = (ctx.zones.clone(), ctx.cwd.clone(), args.sources.clone());
-    let sources = blocking(move || Source::open_all(&zones, &names, &cwd)).await?;
-    let first = args.sources.first().and_then(|path| path.file_name()).unwrap_or_default();
-    let format = format::resolve(&args.format, first)?;
-    Ok((sources, format))
+/// Everything about the sources that is known before a relay is asked.
+struct Prepared {
+    splitting: Splitting,
+    asked: Vec<Asked>,
+    /// Attributes of the logical file besides those of its format.
+    kept: Attributes,
+}
+
+async fn prepare(ctx: &Context, args: &SprayArgs) -> Result<Prepared, CommandError> {
+    let meta = match &args.format.meta {
+        None => None,
+        Some(path) => {
+            let path = path.clone();
+            Some(blocking(move || meta::read(&path)).await?)
+        }
+    };
+    let (zones, cwd) = (ctx.zones.clone(), ctx.cwd.clone());
+    let (names, options) = (args.sources.clone(), args.source_options.clone());
+    let selection = blocking(move || Selection::resolve(&zones, &names, &options, &cwd)).await?;
+    let name = selection.first_name();
+    let wanted = format::wanted(&args.format, &args.layout, meta.as_ref(), name)?;
+    selection.warn(&ctx.reporter, args.format.format.is_some());
+    let Selection { sources, asked, .. } = selection;
+    let splitting = blocking(move || Splitting::look(sources, wanted)).await?;
+    let mut kept = meta.as_ref().map(meta::kept).unwrap_or_default();
+    if args.record_structure {
+        let looked = splitting.clone();
+        let record = blocking(move || meta::record_structure(&looked)).await?;
+        kept.retain(|(name, _)| name != meta::ECL_ATTRIBUTE);
+        kept.push((meta::ECL_ATTRIBUTE.to_owned(), record));
+    }
+    Ok(Prepared { splitting, asked, kept })
 }
 
 /// Finds the job an earlier run of this command left open, or begins one.
 async fn begin(
     ctx: &Context,
     args: &SprayArgs,
-    sources: Vec<Source>,
-    format: RecordFormat,
-    bytes: u64,
+    request: &Prepared,
 ) -> Result<(JobLog, Spray), CommandError> {
+    let splitting = request.splitting.clone();
+    let sources = splitting.sources();
+    // A pattern that finds other files than before is the same command with other sources.
+    let named: Vec<JournalSource> = request
+        .asked
+        .iter()
+        .map(|asked| JournalSource::new(asked.zone.clone(), &asked.path, None))
+        .collect();
     let notes: Vec<JournalSource> = sources
         .iter()
         .map(|source| {
@@ -112,16 +168,14 @@ async fn begin(
             JournalSource::new(at.zone.clone(), &at.path, Some(*source.fingerprint()))
         })
         .collect();
-    let attributes = format.to_attributes();
+    let attributes = merge_attributes(splitting.attributes(), &request.kept)
+        .map_err(|error| UploadFault::Attributes { error })?;
     let (parts, overwrite) = (args.parts.to_string(), args.overwrite.to_string());
-    let join = match args.join {
-        JoinArg::Mend => Join::Mend,
-        JoinArg::Verbatim => Join::Verbatim,
-    };
-    let joined = format!("{join:?}");
-    let fixed = [("parts", &*parts), ("overwrite", &*overwrite), ("join", &*joined)];
+    // What stands around the records decides every part, as the options do.
+    let signature = Digest::of(&splitting.signature()).to_string();
+    let fixed = [("parts", &*parts), ("overwrite", &*overwrite), ("splitting", &*signature)];
     let options = fixed.into_iter().chain(attributes.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    let key = CommandKey::of(JobKind::Spray, &args.target.to_string(), &notes, options);
+    let key = CommandKey::of(JobKind::Spray, &args.target.to_string(), &named, options);
     let header = |job| JobHeader {
         job,
         kind: JobKind::Spray,
@@ -130,22 +184,23 @@ async fn begin(
         sources: notes.clone(),
         opened_ms: ctx.now_ms(),
     };
-    let log = take_up(ctx, &header(ctx.new_job()), &sources).await?;
+    let log = take_up(ctx, &header(ctx.new_job()), sources).await?;
     let prints: Vec<Fingerprint> = sources.iter().map(|source| *source.fingerprint()).collect();
     let plan = postcard::to_stdvec(&(prints, key.0)).expect("fingerprints are plain data");
+    let bytes = splitting.bytes();
     let open = OpenWrite {
         job: log.job(),
         target: WriteTarget::LogicalFile {
             plane: args.target.plane.clone(),
             name: args.target.name.clone(),
-            parts: args.parts,
+            parts: if args.layout.whole { 1 } else { args.parts },
         },
         overwrite: args.overwrite,
         bytes,
         plan: Digest::of(&plan),
         attributes,
     };
-    Ok((log, Spray { sources, format, join, bytes, open }))
+    Ok((log, Spray { splitting, bytes, open }))
 }
 
 /// The job's log; a job whose sources have changed since is given up and begun anew.
@@ -205,26 +260,41 @@ fn ends_the_job(fault: &UploadFault) -> bool {
     }
 }
 
-async fn run(
-    ctx: &Context,
-    args: &SprayArgs,
-    spray: &Spray,
-) -> Result<(Committed, u32, Counters), UploadFault> {
+/// A transfer under way.
+struct Running {
+    transfer: Transfer,
+    plan: Arc<SprayPlan>,
+    /// Parts the relay granted.
+    parts: u32,
+}
+
+/// What a committed spray was.
+struct Sent {
+    committed: Committed,
+    parts: u32,
+    counters: Counters,
+    /// Illegal sequences of text that were replaced.
+    replaced: u64,
+}
+
+async fn run(ctx: &Context, args: &SprayArgs, spray: &Spray) -> Result<Sent, UploadFault> {
     let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
-    let mut transfer: Option<(Transfer, u32)> = None;
+    let mut running: Option<Running> = None;
     loop {
         let session = reconnect.session().await?;
-        let before = counters(&transfer).bytes_durable;
-        let attempt = attempt(ctx, args, spray, &session, &mut transfer);
+        let before = counters(&running).bytes_durable;
+        let attempt = attempt(ctx, args, spray, &session, &mut running);
         let outcome = tokio::select! {
             outcome = attempt => outcome,
             error = ctx.connector.keep_identity(&session) => Err(error.into()),
         };
-        let counters = counters(&transfer);
+        let counters = counters(&running);
         match outcome {
-            Ok((committed, parts)) => {
+            Ok(committed) => {
                 session.close().await;
-                return Ok((committed, parts, counters));
+                let parts = running.as_ref().map_or(args.parts, |running| running.parts);
+                let replaced = running.as_ref().map_or(0, |running| running.plan.replaced());
+                return Ok(Sent { committed, parts, counters, replaced });
             }
             Err(fault) if fault.is_passing() => {
                 tracing::info!(error = &fault as &dyn std::error::Error, "session ended");
@@ -240,8 +310,9 @@ async fn run(
     }
 }
 
-fn counters(transfer: &Option<(Transfer, u32)>) -> Counters {
-    transfer.as_ref().map(|(transfer, _)| *transfer.send.progress().borrow()).unwrap_or_default()
+fn counters(running: &Option<Running>) -> Counters {
+    let progress = running.as_ref().map(|running| *running.transfer.send.progress().borrow());
+    progress.unwrap_or_default()
 }
 
 async fn attempt(
@@ -249,19 +320,16 @@ async fn attempt(
     args: &SprayArgs,
     spray: &Spray,
     session: &RelaySession,
-    transfer: &mut Option<(Transfer, u32)>,
-) -> Result<(Committed, u32), UploadFault> {
+    running: &mut Option<Running>,
+) -> Result<Committed, UploadFault> {
     let (granted, held) = match job::open(session.session(), &spray.open).await? {
         Standing::Open { granted, held } => (granted, held),
-        Standing::Committed(committed) => {
-            let parts = transfer.as_ref().map_or(args.parts, |(_, parts)| *parts);
-            return Ok((committed, parts));
-        }
+        Standing::Committed(committed) => return Ok(committed),
     };
-    if transfer.is_none() {
-        *transfer = Some((start(ctx, args, spray, &granted)?, granted.parts));
+    if running.is_none() {
+        *running = Some(start(ctx, args, spray, &granted)?);
     }
-    let (transfer, parts) = transfer.as_mut().expect("it was just started");
+    let Running { transfer, plan, parts } = running.as_mut().expect("it was just started");
     if *parts != granted.parts {
         return Err(UploadFault::GrantDiffers { what: "number of parts" });
     }
@@ -272,9 +340,13 @@ async fn attempt(
         sent = transfer.run(session.session(), (&granted, &held), streams, nothing) => sent?,
         never = progress => match never {},
     }
-    recheck(&spray.sources).await?;
-    let commit = Commit { job: spray.open.job, epoch: granted.epoch, parts: granted.parts };
-    Ok((job::commit(session.session(), commit).await?, granted.parts))
+    recheck(spray.splitting.sources()).await?;
+    let (job, epoch) = (spray.open.job, granted.epoch);
+    let (sources, ranges) = plan.origins();
+    job::send_origins(session.session(), job, epoch, &sources, &ranges).await?;
+    let attributes = plan.late_attributes();
+    let commit = Commit { job, epoch, parts: granted.parts, attributes };
+    job::commit(session.session(), commit).await
 }
 
 /// Starts the threads that read and hash.
@@ -283,24 +355,20 @@ fn start(
     args: &SprayArgs,
     spray: &Spray,
     granted: &Granted,
-) -> Result<Transfer, UploadFault> {
-    let parts = NonZeroU32::new(granted.parts)
-        .ok_or(UploadFault::GrantDiffers { what: "number of parts" })?;
-    let layout = Layout::implied(spray.sources.len(), parts);
-    let options = SplitOptions { parts, layout, join: spray.join };
-    let plan = Arc::new(SprayPlan {
-        sources: spray.sources.clone(),
-        format: spray.format.clone(),
-        options,
-    });
+) -> Result<Running, UploadFault> {
+    let wanted = if args.layout.whole { args.parts } else { granted.parts };
+    let parts =
+        NonZeroU32::new(wanted).ok_or(UploadFault::GrantDiffers { what: "number of parts" })?;
+    let plan = Arc::new(SprayPlan::new(spray.splitting.clone(), parts));
     plan.check()?;
     let settings = feed_settings(ctx, args.compress, granted.chunk_size);
-    let feed = feed::start(&settings, move |producer| plan.produce(producer));
+    let producing = Arc::clone(&plan);
+    let feed = feed::start(&settings, move |producer| producing.produce(producer));
     let feed = feed.map_err(UploadFault::Threads)?;
     let send = SendJob::new(spray.open.job, granted.chunk_size, granted.in_flight_chunks);
     let mut transfer = Transfer::new(send, feed);
     transfer.sealer.set_job(spray.open.job);
-    Ok(transfer)
+    Ok(Running { transfer, plan, parts: granted.parts })
 }
 
 /// Proves that every source is still what was read.
@@ -311,9 +379,7 @@ async fn recheck(sources: &[Source]) -> Result<(), SourceError> {
 
 struct Finished {
     job: skyspray_wire::ids::JobId,
-    committed: Committed,
-    parts: u32,
-    counters: Counters,
+    sent: Sent,
     bytes: u64,
     began: Instant,
     receipt: std::path::PathBuf,
@@ -321,19 +387,25 @@ struct Finished {
 
 fn report(ctx: &Context, args: &SprayArgs, finished: &Finished) {
     let seconds = finished.began.elapsed().as_secs_f64();
-    let generation = finished.committed.generation.map(|generation| generation.0);
+    let Sent { committed, parts, counters, replaced } = &finished.sent;
+    let generation = committed.generation.map(|generation| generation.0);
+    if *replaced > 0 {
+        let places = Count(*replaced, "illegal sequence");
+        ctx.reporter.warn("text-replaced", format!("{places} of text replaced by U+FFFD"));
+    }
     let done = Done {
         kind: "spray",
         job: finished.job.to_string(),
-        wuid: finished.committed.wuid.clone(),
+        wuid: committed.wuid.clone(),
         target: args.target.to_string(),
         generation,
-        parts: finished.parts,
+        parts: *parts,
         bytes: finished.bytes,
         seconds,
-        chunks_sent: finished.counters.chunks_sent,
-        chunks_resent: finished.counters.chunks_resent,
-        chunks_held: finished.counters.chunks_held,
+        chunks_sent: counters.chunks_sent,
+        chunks_resent: counters.chunks_resent,
+        chunks_held: counters.chunks_held,
+        replaced: *replaced,
         receipt: finished.receipt.display().to_string(),
     };
     let mib = finished.bytes as f64 / f64::from(1 << 20);

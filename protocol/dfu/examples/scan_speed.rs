@@ -3,34 +3,95 @@
 //! `cargo run --release -p skyspray-dfu --example scan_speed`
 
 use skyspray_dfu::format::csv::Role;
-use skyspray_dfu::format::{CsvFormat, CsvOptions, RecordFormat};
-use skyspray_dfu::split::{Join, Layout, SplitOptions, Splitter};
+use skyspray_dfu::format::{
+    CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat, XmlFormat,
+};
+use skyspray_dfu::split::{Source, SplitOptions, Splitter};
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
 fn main() {
-    let plain = rows(0);
-    let quoted = rows(30);
     println!("{:<34} {:>9} {:>9} {:>7}", "data", "memchr", "splitter", "ratio");
-    report("quoting off, no quotes", &plain, &[(Role::Quote, "")]);
-    report("quoting on, no quotes", &plain, &[]);
-    report("quoting on, 30 % of fields quoted", &quoted, &[]);
-    report("three separators, 30 % quoted", &quoted, &[(Role::Separator, "\\,,;,|")]);
-    report(
-        "two quotes and an escape, 30 %",
-        &quoted,
-        &[(Role::Quote, "\",'"), (Role::Escape, "\\\\")],
-    );
+    delimited();
+    xml();
+    json();
 }
 
-fn report(name: &str, data: &[u8], changes: &[(Role, &str)]) {
-    let mut options = CsvOptions::default();
-    for &(role, list) in changes {
-        options.set(role, list).expect("the list is well formed");
+fn delimited() {
+    let plain = rows(0);
+    let quoted = rows(30);
+    for (name, data, changes) in [
+        ("quoting off, no quotes", &plain, &[(Role::Quote, "")][..]),
+        ("quoting on, no quotes", &plain, &[]),
+        ("quoting on, 30 % of fields quoted", &quoted, &[]),
+        ("three separators, 30 % quoted", &quoted, &[(Role::Separator, "\\,,;,|")]),
+        (
+            "two quotes and an escape, 30 %",
+            &quoted,
+            &[(Role::Quote, "\",'"), (Role::Escape, "\\\\")],
+        ),
+    ] {
+        let mut options = CsvOptions::default();
+        for &(role, list) in changes {
+            options.set(role, list).expect("the list is well formed");
+        }
+        let format = CsvFormat::try_new(options).expect("the delimiters fit together");
+        report(name, data, &RecordFormat::Csv(format), &Source::plain(data.len() as u64));
     }
-    let format = CsvFormat::try_new(options).expect("the delimiters fit together");
-    let format = RecordFormat::Csv(format);
+}
+
+fn xml() {
+    let format = RecordFormat::Xml(XmlFormat::try_new("Row").expect("a name"));
+    let fields = "<id>1234567</id><name first=\"Ada\">Lovelace</name><Region>EU</Region>";
+    for (name, row) in [
+        ("xml, rows of 20 bytes", "<Row>12345</Row>\n".to_owned()),
+        ("xml, rows of 90 bytes", format!("<Row>{fields}</Row>\n")),
+        ("xml, rows of 900 bytes", format!("<Row>{}</Row>\n", fields.repeat(11))),
+        ("xml, a comment in every row", format!("<Row><!-- </Row> -->{fields}</Row>\n")),
+    ] {
+        let rows = row.repeat((64 << 20) / row.len());
+        let data = format!("<Dataset>\n{rows}</Dataset>\n").into_bytes();
+        let source = Source {
+            length: data.len() as u64,
+            header: b"<Dataset>\n".to_vec(),
+            footer: b"</Dataset>\n".to_vec(),
+            ..Source::default()
+        };
+        report(name, &data, &format, &source);
+    }
+}
+
+fn json() {
+    let format = RecordFormat::Json(JsonFormat::try_new("/Row").expect("a path"));
+    let fields = "\"id\":1234567,\"name\":{\"first\":\"Ada\"},\"region\":\"EU\",\"sum\":17.5";
+    let text = "a text of some length that goes on and on, ".repeat(20);
+    let usual = format!("{{{fields}}},\n");
+    for (name, row) in [
+        ("json, rows that are numbers", "1234567,\n"),
+        ("json, rows of 20 bytes", "{\"id\":123,\"n\":\"A\"},\n"),
+        ("json, rows of 70 bytes", &usual),
+        ("json, rows of 700 bytes", &format!("{{{},{fields}}},\n", [fields; 9].join(","))),
+        ("json, long texts", &format!("{{\"text\":\"{text}\"}},\n")),
+        ("json, an escape every 7 bytes", &format!("{{\"t\":\"{}\"}},\n", "\\nline5".repeat(30))),
+    ] {
+        let mut rows = row.repeat((64 << 20) / row.len());
+        rows.truncate(rows.trim_end().len() - 1);
+        let data = format!("{{\"Row\":[{rows}]}}").into_bytes();
+        let source = Source {
+            length: data.len() as u64,
+            header: b"{\"Row\":[".to_vec(),
+            footer: b"]}".to_vec(),
+            ..Source::default()
+        };
+        report(name, &data, &format, &source);
+    }
+    let lines = usual.replace("},", "}").repeat((64 << 20) / usual.len()).into_bytes();
+    let format = RecordFormat::JsonLines(JsonLinesFormat::default());
+    report("jsonl, rows of 70 bytes", &lines, &format, &Source::plain(lines.len() as u64));
+}
+
+fn report(name: &str, data: &[u8], format: &RecordFormat, source: &Source) {
     let mut memchr = f64::INFINITY;
     let mut splitter = f64::INFINITY;
     // Alternating, so that a busy machine slows both.
@@ -38,7 +99,7 @@ fn report(name: &str, data: &[u8], changes: &[(Role, &str)]) {
         memchr = memchr.min(seconds(|| {
             memchr::memchr_iter(b'\n', black_box(data)).fold(0, |last, at| last ^ at)
         }));
-        splitter = splitter.min(seconds(|| split(&format, black_box(data))));
+        splitter = splitter.min(seconds(|| split(format, source, black_box(data))));
     }
     let rate = |seconds: f64| data.len() as f64 / seconds / 1e9;
     let (memchr, splitter) = (rate(memchr), rate(splitter));
@@ -51,11 +112,10 @@ fn seconds<T>(work: impl FnOnce() -> T) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-fn split(format: &RecordFormat, data: &[u8]) -> usize {
-    let parts = NonZeroU32::new(8).expect("not zero");
-    let options = SplitOptions { parts, layout: Layout::Balanced, join: Join::Mend };
+fn split(format: &RecordFormat, source: &Source, data: &[u8]) -> usize {
+    let options = SplitOptions::new(NonZeroU32::new(8).expect("not zero"));
     let mut splitter =
-        Splitter::try_new(format, &[data.len() as u64], options).expect("any length fits");
+        Splitter::try_new(format, vec![source.clone()], options).expect("any length fits");
     let mut pieces = 0;
     for block in data.chunks(1 << 20) {
         splitter.push(block).expect("rows are well formed");

@@ -5,12 +5,14 @@
 
 #[path = "split_properties/oracle.rs"]
 mod oracle;
+mod support;
 
 use proptest::prelude::*;
 use skyspray_dfu::format::csv::Role;
 use skyspray_dfu::format::{CsvFormat, CsvOptions, RecordFormat};
-use skyspray_dfu::split::{Checkpoint, Join, Layout, Piece, SplitError, SplitOptions, Splitter};
+use skyspray_dfu::split::{Join, Layout, SplitError, SplitOptions};
 use std::num::NonZeroU32;
+use support::blocks;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
@@ -42,28 +44,6 @@ proptest! {
 
         prop_assert_eq!(found, oracle::split_fixed(u64::from(record), &sources, parts));
     }
-
-    #[test]
-    fn a_split_resumed_anywhere_ends_the_same(case in delimited_case(), fixed: bool) {
-        let (format, sources) = if fixed {
-            let cut = |source: &Vec<u8>| source[..source.len() / 7 * 7].to_vec();
-            let record_bytes = NonZeroU32::new(7).unwrap();
-            (RecordFormat::Fixed { record_bytes }, case.sources.iter().map(cut).collect())
-        } else {
-            (RecordFormat::Csv(case.format.clone()), case.sources.clone())
-        };
-        let Ok(expected) = run(&format, &sources, case.options, &[usize::MAX]) else {
-            return Ok(());
-        };
-
-        let stops = run_with_checkpoints(&format, &sources, case.options, &case.blocks);
-
-        let step = stops.len().div_ceil(24);
-        for (checkpoint, parts) in stops.into_iter().step_by(step.max(1)) {
-            let resumed = resume(&format, &sources, case.options, &checkpoint, parts);
-            prop_assert_eq!(&resumed, &expected, "from {:?}", checkpoint);
-        }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -74,11 +54,11 @@ struct Case {
     blocks: Vec<usize>,
 }
 
-/// A part's bytes and, once it has ended, its length and records as the splitter gave them.
+/// A part's bytes and its records.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Part {
     bytes: Vec<u8>,
-    ended: Option<(u64, u64)>,
+    records: u64,
 }
 
 /// An error without the fields the oracle does not work out.
@@ -109,7 +89,7 @@ fn simple(error: &SplitError) -> Simple {
 }
 
 fn options(parts: u32, layout: Layout, join: Join) -> SplitOptions {
-    SplitOptions { parts: NonZeroU32::new(parts).unwrap(), layout, join }
+    SplitOptions { layout, join, ..support::parts(parts) }
 }
 
 fn numbered(length: u64) -> Vec<u8> {
@@ -160,15 +140,6 @@ fn delimited(index: usize, max_record: u32) -> CsvFormat {
     CsvFormat::try_new(options).unwrap()
 }
 
-fn blocks() -> impl Strategy<Value = Vec<usize>> {
-    prop_oneof![
-        Just(vec![1]),
-        prop::collection::vec(1usize..8, 1..6),
-        prop::collection::vec(1usize..300, 1..6),
-        prop::collection::vec(1usize..65_536, 1..4),
-    ]
-}
-
 /// Fields, quoted and plain, with the format's delimiters between them, and now and then noise.
 fn source(index: usize) -> impl Strategy<Value = Vec<u8>> {
     let options = CsvOptions::from(delimited(index, 1));
@@ -209,107 +180,12 @@ fn source(index: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn lengths(sources: &[Vec<u8>]) -> Vec<u64> {
-    sources.iter().map(|source| source.len() as u64).collect()
-}
-
-fn slices(sources: &[Vec<u8>]) -> Vec<&[u8]> {
-    sources.iter().map(Vec::as_slice).collect()
-}
-
 fn run(
     format: &RecordFormat,
     sources: &[Vec<u8>],
     options: SplitOptions,
     blocks: &[usize],
 ) -> Result<Vec<Part>, SplitError> {
-    let mut splitter = Splitter::try_new(format, &lengths(sources), options)?;
-    let mut parts = vec![Part::default(); options.parts.get() as usize];
-    feed(&mut splitter, &slices(sources), blocks, &mut parts, |_, _| {})?;
-    Ok(parts)
-}
-
-fn run_with_checkpoints(
-    format: &RecordFormat,
-    sources: &[Vec<u8>],
-    options: SplitOptions,
-    blocks: &[usize],
-) -> Vec<(Checkpoint, Vec<Part>)> {
-    let mut splitter = Splitter::try_new(format, &lengths(sources), options).unwrap();
-    let mut parts = vec![Part::default(); options.parts.get() as usize];
-    let mut stops = vec![(splitter.checkpoint(), parts.clone())];
-    feed(&mut splitter, &slices(sources), blocks, &mut parts, |splitter, parts| {
-        // Enough to meet every kind of place, few enough to keep whole copies of.
-        if stops.len() < 400 {
-            stops.push((splitter.checkpoint(), parts.to_vec()));
-        }
-    })
-    .unwrap();
-    stops
-}
-
-fn resume(
-    format: &RecordFormat,
-    sources: &[Vec<u8>],
-    options: SplitOptions,
-    checkpoint: &Checkpoint,
-    mut parts: Vec<Part>,
-) -> Vec<Part> {
-    let mut splitter = Splitter::resume(format, &lengths(sources), options, checkpoint).unwrap();
-    assert_eq!(splitter.checkpoint(), *checkpoint);
-    let open = &mut parts[checkpoint.part.0 as usize];
-    open.bytes.truncate(usize::try_from(checkpoint.part_offset).unwrap());
-    let mut rest = slices(&sources[checkpoint.source_index..]);
-    if let Some(first) = rest.first_mut() {
-        *first = &first[usize::try_from(checkpoint.source_offset).unwrap()..];
-    }
-    feed(&mut splitter, &rest, &[5, 100], &mut parts, |_, _| {}).unwrap();
-    parts
-}
-
-/// Pushes the sources in blocks of the given lengths, in turn.
-fn feed(
-    splitter: &mut Splitter,
-    sources: &[&[u8]],
-    blocks: &[usize],
-    parts: &mut [Part],
-    mut after_block: impl FnMut(&Splitter, &[Part]),
-) -> Result<(), SplitError> {
-    let mut lengths = blocks.iter().copied().cycle();
-    for source in sources {
-        let mut rest = *source;
-        while !rest.is_empty() {
-            let length = lengths.next().unwrap().min(rest.len());
-            let (block, after) = rest.split_at(length);
-            splitter.push(block)?;
-            drain(splitter, block, parts);
-            after_block(splitter, parts);
-            rest = after;
-        }
-        splitter.end_source()?;
-        drain(splitter, &[], parts);
-        after_block(splitter, parts);
-    }
-    splitter.finish()?;
-    drain(splitter, &[], parts);
-    Ok(())
-}
-
-fn drain(splitter: &mut Splitter, block: &[u8], parts: &mut [Part]) {
-    while let Some(piece) = splitter.poll() {
-        match piece {
-            Piece::Bytes { part, range } => {
-                parts[part.0 as usize].bytes.extend_from_slice(&block[range]);
-            }
-            Piece::Literal { part, bytes } => {
-                parts[part.0 as usize].bytes.extend_from_slice(&bytes);
-            }
-            Piece::PartEnd { part, length, records } => {
-                let part = &mut parts[part.0 as usize];
-                assert_eq!(part.ended, None, "a part ends once");
-                assert_eq!(part.bytes.len() as u64, length);
-                part.ended = Some((length, records));
-            }
-        }
-    }
+    let found = support::split(format, (support::plain(sources), sources), options, blocks)?;
+    Ok(found.into_iter().map(|part| Part { bytes: part.bytes, records: part.records }).collect())
 }

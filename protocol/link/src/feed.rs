@@ -68,6 +68,10 @@ pub struct PartEnd {
     pub length: u64,
     /// Records in it, where the format counts them.
     pub records: Option<u64>,
+    /// Bytes at its start that are the header of a document.
+    pub header: u32,
+    /// Bytes at its end that are the footer of a document.
+    pub footer: u32,
 }
 
 /// The driver is gone; the producer should return.

@@ -316,8 +316,9 @@ impl SendJob {
     fn end_if_whole(&mut self, part: PartIndex) {
         let Some(Part { tree, end: Some(end) }) = self.parts.get(&part) else { return };
         let Some((digest, crc32)) = tree.root(end.length) else { return };
-        let PartEnd { length, records, .. } = *end;
-        self.machine.handle_part_end(PartSeal { part, length, digest, crc32, records });
+        let PartEnd { length, records, header, footer, .. } = *end;
+        let seal = PartSeal { part, length, digest, crc32, records, header, footer };
+        self.machine.handle_part_end(seal);
         self.parts.remove(&part);
     }
 }

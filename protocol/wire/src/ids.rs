@@ -18,6 +18,20 @@ impl fmt::Display for PartIndex {
     }
 }
 
+/// Position of a source among the sources of its job, counted from 0.
+///
+/// People count from 1, and so does `Display`.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct SourceIndex(pub u32);
+
+impl fmt::Display for SourceIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", u64::from(self.0) + 1)
+    }
+}
+
 /// Position of a chunk within its part, counted from 0: its offset divided by the chunk size.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,

@@ -51,6 +51,15 @@ pub const ATTRIBUTES_MAX: usize = 64;
 /// Bytes of all attributes of a logical file together, so that they fit a frame with the rest.
 pub const ATTRIBUTES_BYTES_MAX: usize = 32 * 1024;
 
+/// Sources a spray may record, at most.
+pub const SOURCES_MAX: u32 = 100_000;
+
+/// Bytes of the name of a recorded source.
+pub const SOURCE_NAME_BYTES_MAX: usize = 1024;
+
+/// Ranges of parts and sources that a spray may record, at most.
+pub const ORIGIN_RANGES_MAX: u32 = 1_000_000;
+
 /// Bytes of the detail text of a refusal.
 pub const DETAIL_BYTES_MAX: usize = 1024;
 

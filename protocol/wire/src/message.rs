@@ -4,9 +4,13 @@
 //! variant stays as `ReservedN`. A struct never changes once released; a change is a new variant
 //! behind a feature bit. The bytes of every variant stand in `docs/protocol.md` and are tested.
 
+mod attributes;
+mod origin;
 mod read;
 mod write;
 
+pub use attributes::{Attributes, AttributesError, check_attributes, merge_attributes};
+pub use origin::{OriginError, OriginRange, Origins, RecordOrigins, SourceNote};
 pub use read::{
     Describe, Description, Entry, EntryKind, List, ListWhat, OpenRead, PartInfo, ReadTarget,
     Readable,
@@ -37,9 +41,6 @@ pub const STREAM_CHUNKS_TO_RELAY: u8 = 2;
 /// 16 bytes of the job's id follow.
 pub const STREAM_CHUNKS_TO_EDGE: u8 = 3;
 
-/// Key and value that describe a logical file, with HPCC's names (`kind`, `format`, …).
-pub type Attributes = Vec<(String, String)>;
-
 /// What an edge asks.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub enum Request {
@@ -61,8 +62,8 @@ pub enum Request {
     OpenRead(OpenRead),
     /// Asks what a scope or directory holds. Answered by `Entries` pages and `Done`, or `Refused`.
     List(List),
-    /// Asks for all that is known of a logical file. Answered by `Description`, `Parts` pages and
-    /// `Done`, or `Refused`.
+    /// Asks for all that is known of a logical file. Answered by `Description`, `Parts` pages,
+    /// `Origins` pages where they were asked for, and `Done`, or by `Refused`.
     Describe(Describe),
     /// Asks how a job stands. Answered by `Job` or `Refused`.
     JobStatus(JobId),
@@ -71,6 +72,8 @@ pub enum Request {
     /// Asks for a new certificate; the bytes are a message of the certificate layer. Answered by
     /// `Renewed` or `Refused`.
     Renew(Vec<u8>),
+    /// States what parts of a spray came from. Answered by `Done` or `Refused`.
+    RecordOrigins(RecordOrigins),
 }
 
 /// What a relay answers.
@@ -104,6 +107,9 @@ pub enum Reply {
     Job(JobStatus),
     /// A new certificate; the bytes are a message of the certificate layer.
     Renewed(Vec<u8>),
+    /// What the parts of a logical file came from, one page; sources first, then ranges in part
+    /// order.
+    Origins(Origins),
 }
 
 /// Opens a session. Frozen: older and newer versions must be able to read it.

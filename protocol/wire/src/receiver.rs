@@ -153,6 +153,18 @@ pub enum ReceiveError {
         /// Bytes durable.
         durable: u64,
     },
+    /// A header and a footer that do not fit into their part.
+    #[error("part {part} of {length} bytes has a header of {header} and a footer of {footer}")]
+    NoRoom {
+        /// The part.
+        part: PartIndex,
+        /// Length of the header.
+        header: u32,
+        /// Length of the footer.
+        footer: u32,
+        /// Length of the part.
+        length: u64,
+    },
     /// The digests of both sides differ.
     #[error("part {part} has digest {found}, {stated} was stated")]
     DigestMismatch {
@@ -196,7 +208,8 @@ impl ReceiveError {
             Self::UnknownPart { .. }
             | Self::Header { .. }
             | Self::BeyondEnd { .. }
-            | Self::Misfit { .. } => RefusalCode::Malformed,
+            | Self::Misfit { .. }
+            | Self::NoRoom { .. } => RefusalCode::Malformed,
         };
         Refusal::new(code, self.to_string())
     }
@@ -407,6 +420,10 @@ impl Receiver {
     ///
     /// Unknown part, digests that differ, or chunks that a part of this length does not have.
     pub fn handle_seal(&mut self, seal: &PartSeal) -> Result<bool, ReceiveError> {
+        if !seal.has_room_for_header_and_footer() {
+            let PartSeal { part, header, footer, length, .. } = *seal;
+            return Err(ReceiveError::NoRoom { part, header, footer, length });
+        }
         let (length, digest, crc32) = (seal.length, Some(seal.digest), Some(seal.crc32));
         self.handle_expected(seal.part, Seal { length, digest, crc32 })
     }

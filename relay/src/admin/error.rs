@@ -3,6 +3,7 @@
 use super::{Exit, Failure};
 use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
 use crate::config::ConfigError;
+use crate::copy::CopyError;
 use crate::housekeeping::CollectError;
 use crate::plane::{PlaneError, ProbeError};
 use skyspray_certs::key::KeyError;
@@ -137,6 +138,9 @@ pub enum AdminError {
         /// The file.
         name: String,
     },
+    /// A logical file was not copied.
+    #[error(transparent)]
+    Copy(Box<CopyError>),
     /// The name is gone, some of the stored files are not.
     #[error("{failed} stored files could not be deleted")]
     DeleteIncomplete {
@@ -199,7 +203,9 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Catalogue(error)) | Self::Job(JobError::Catalogue(error)) => {
                 catalogue_exit(error)
             }
+            Self::Agent(AgentError::Reserved { .. }) => Exit::Usage,
             Self::Agent(_) => Exit::Refused,
+            Self::Copy(error) => error.exit(),
             Self::Job(error) => error.refusal().code.remedy().into(),
             Self::PlaneTest { source, .. } => probe_exit(source),
             Self::Plane { source: PlaneError::Full { .. }, .. } => Exit::Limit,
@@ -244,7 +250,9 @@ impl Failure for AdminError {
                 "change its rules with skyspray-relay agent allow NAME RULE; \
                  a lost identity is revoked and the edge added under another name"
             }
+            Self::Agent(AgentError::Reserved { .. }) => "choose another name",
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
+            Self::Copy(error) => error.advice(),
             Self::JobCommitted { .. } => {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
             }
@@ -267,6 +275,19 @@ impl Failure for AdminError {
             Self::IdentityMake(_) | Self::Key(_) => "check the clock of this host",
             Self::Print { .. } => "check where the output goes",
         }
+    }
+
+    fn hpcc_number(&self) -> Option<u16> {
+        match self {
+            Self::Copy(error) => error.hpcc_number(),
+            _ => None,
+        }
+    }
+}
+
+impl From<CopyError> for AdminError {
+    fn from(error: CopyError) -> Self {
+        Self::Copy(Box::new(error))
     }
 }
 

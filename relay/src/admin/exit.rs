@@ -11,6 +11,11 @@ pub trait Failure: Error {
 
     /// What the user can do, as one line.
     fn advice(&self) -> &'static str;
+
+    /// HPCC's number for the same cause, where it has one.
+    fn hpcc_number(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// Exit codes of both binaries. Numbers never change meaning.

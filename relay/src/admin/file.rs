@@ -1,5 +1,7 @@
 //! `file …`: stored logical files.
 
+mod copy;
+mod show;
 mod target;
 mod verify;
 
@@ -8,7 +10,7 @@ pub use target::{FileTarget, FileTargetError, ScopeTarget};
 use super::context::Context;
 use super::output::{Row, when};
 use super::{AdminError, Output};
-use crate::catalogue::{Actor, GenerationRecord, RemoveError, StoredPart};
+use crate::catalogue::{Actor, GenerationRecord, RemoveError};
 use crate::discard::delete_discards;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -25,19 +27,28 @@ pub enum FileCommand {
         target: ScopeTarget,
     },
     /// Show all that is known of one logical file, and its parts.
-    Show {
-        /// Which: PLANE:scope::name.
-        #[arg(value_name = "PLANE:NAME")]
-        target: FileTarget,
-    },
+    Show(ShowArgs),
     /// Read the stored parts back and compare them with what was committed.
     Verify(VerifyArgs),
+    /// Copy a logical file to another name or plane, inside the cluster.
+    Copy(CopyArgs),
     /// Remove a logical file: the name at once, then its stored parts.
     Remove {
         /// Which: PLANE:scope::name.
         #[arg(value_name = "PLANE:NAME")]
         target: FileTarget,
     },
+}
+
+/// `file show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// Which: PLANE:scope::name.
+    #[arg(value_name = "PLANE:NAME")]
+    pub target: FileTarget,
+    /// Show what the parts came from as well: ranges of sources, as the edge named them.
+    #[arg(long)]
+    pub origins: bool,
 }
 
 /// `file verify`.
@@ -51,6 +62,24 @@ pub struct VerifyArgs {
     pub sample: bool,
 }
 
+/// `file copy`.
+#[derive(Args, Clone, Debug)]
+pub struct CopyArgs {
+    /// Which: PLANE:scope::name.
+    #[arg(value_name = "PLANE:NAME")]
+    pub from: FileTarget,
+    /// What the copy is called, and on which plane it is.
+    #[arg(value_name = "PLANE:NAME")]
+    pub to: FileTarget,
+    /// Parts of the copy, split on record boundaries; 0 for the default of its plane. Without it the
+    /// copy has the parts of the original, byte by byte.
+    #[arg(long, value_name = "N")]
+    pub parts: Option<u32>,
+    /// Replace what has the name of the copy.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// Rows read at once.
 const PAGE: u32 = 256;
 
@@ -61,8 +90,9 @@ pub(super) async fn run(
 ) -> Result<(), AdminError> {
     match command {
         FileCommand::List { target } => list(&target, context, output).await,
-        FileCommand::Show { target } => show(&target, context, output).await,
+        FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
+        FileCommand::Copy(args) => copy::copy(&args, context, output).await,
         FileCommand::Remove { target } => remove(&target, context, output).await,
     }
 }
@@ -114,132 +144,6 @@ async fn list(
         output.rows(&entries.iter().map(row).collect::<Vec<_>>(), after.is_empty())?;
         match entries.into_iter().last() {
             Some(last) => after = last.name,
-            None => return Ok(()),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct GenerationRow {
-    plane: String,
-    name: String,
-    generation: u64,
-    wuid: String,
-    agent: String,
-    parts: u32,
-    bytes: u64,
-    records: Option<u64>,
-    committed_ms: i64,
-    attributes: Vec<(String, String)>,
-    lfn_hash: u32,
-    #[serde(skip)]
-    now_ms: i64,
-}
-
-impl Row for GenerationRow {
-    const EVENT: &'static str = "generation";
-    const HEADINGS: &'static [&'static str] = &[
-        "NAME",
-        "GENERATION",
-        "JOB",
-        "AGENT",
-        "PARTS",
-        "BYTES",
-        "RECORDS",
-        "COMMITTED",
-        "LFN HASH",
-        "ATTRIBUTES",
-    ];
-
-    fn cells(&self) -> Vec<String> {
-        let attributes: Vec<String> =
-            self.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        vec![
-            format!("{}:{}", self.plane, self.name),
-            self.generation.to_string(),
-            self.wuid.clone(),
-            self.agent.clone(),
-            self.parts.to_string(),
-            self.bytes.to_string(),
-            self.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
-            when(Some(self.committed_ms), self.now_ms),
-            self.lfn_hash.to_string(),
-            if attributes.is_empty() { "-".to_owned() } else { attributes.join(" ") },
-        ]
-    }
-}
-
-#[derive(Serialize)]
-struct PartRow {
-    /// Counted from 1.
-    part: u64,
-    path: String,
-    bytes: u64,
-    records: Option<u64>,
-    blake3: String,
-    crc32: u32,
-}
-
-impl PartRow {
-    fn new(part: &StoredPart) -> Self {
-        Self {
-            part: u64::from(part.part.0) + 1,
-            path: part.path.clone(),
-            bytes: part.length,
-            records: part.records,
-            blake3: part.digest.to_string(),
-            crc32: part.crc32,
-        }
-    }
-}
-
-impl Row for PartRow {
-    const EVENT: &'static str = "part";
-    const HEADINGS: &'static [&'static str] =
-        &["PART", "BYTES", "RECORDS", "CRC32", "BLAKE3", "PATH"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.part.to_string(),
-            self.bytes.to_string(),
-            self.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
-            format!("{:08x}", self.crc32),
-            self.blake3.clone(),
-            self.path.clone(),
-        ]
-    }
-}
-
-async fn show(
-    target: &FileTarget,
-    context: &Context<'_>,
-    output: &mut Output<'_>,
-) -> Result<(), AdminError> {
-    let catalogue = context.catalogue().await?;
-    let current = find(target, context).await?;
-    let generation = current.generation;
-    output.fields(&GenerationRow {
-        plane: target.plane.to_string(),
-        name: target.name.to_string(),
-        generation: generation.0,
-        wuid: current.wuid,
-        agent: current.agent.to_string(),
-        parts: current.parts,
-        bytes: current.bytes,
-        records: current.records,
-        committed_ms: current.committed_ms,
-        attributes: current.attributes,
-        lfn_hash: current.layout.lfn_hash,
-        now_ms: context.host.now_ms(),
-    })?;
-    let mut after = None;
-    loop {
-        let file = (&target.plane, &target.name);
-        let parts = catalogue.parts(file, generation, after, PAGE).await?;
-        let rows: Vec<PartRow> = parts.iter().map(PartRow::new).collect();
-        output.rows(&rows, after.is_none())?;
-        match parts.last() {
-            Some(last) => after = Some(last.part),
             None => return Ok(()),
         }
     }

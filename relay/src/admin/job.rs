@@ -121,15 +121,15 @@ struct JobRow {
 
 impl JobRow {
     fn new(job: &JobRecord, now_ms: i64) -> Self {
-        let (kind, plane, target) = match &job.target {
-            WriteTarget::LogicalFile { plane, name, .. } => ("spray", plane, name.to_string()),
-            WriteTarget::Files { plane, directory } => ("push", plane, format!("{directory}/")),
+        let (plane, target) = match &job.target {
+            WriteTarget::LogicalFile { plane, name, .. } => (plane, name.to_string()),
+            WriteTarget::Files { plane, directory } => (plane, format!("{directory}/")),
         };
         Self {
             job: job.job.to_string(),
             wuid: job.wuid.clone(),
             agent: job.agent.to_string(),
-            kind,
+            kind: job.kind.as_str(),
             plane: plane.to_string(),
             target,
             state: job.state.as_str(),

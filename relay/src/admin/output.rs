@@ -40,6 +40,8 @@ struct Line<'a, T> {
 struct ErrorLine {
     code: u8,
     cause: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hpcc: Option<u16>,
     remedy: &'static str,
 }
 
@@ -100,17 +102,19 @@ impl<'a> Output<'a> {
     pub fn error<E: Failure>(&mut self, error: &E) -> Exit {
         let exit = error.exit();
         let (cause, remedy) = (causes(error), error.advice());
+        let hpcc = error.hpcc_number();
         // Nobody is left to tell when standard error is gone.
         let _ = if self.json {
             let line = Line {
                 schema: SCHEMA,
                 event: "error",
-                row: &ErrorLine { code: exit.code(), cause, remedy },
+                row: &ErrorLine { code: exit.code(), cause, hpcc, remedy },
             };
             let text = serde_json::to_string(&line).expect("an error is plain text and a number");
             writeln!(self.err, "{text}")
         } else {
-            writeln!(self.err, "error: {cause}\n  try: {remedy}")
+            let number = hpcc.map_or_else(String::new, |hpcc| format!(" (HPCC {hpcc})"));
+            writeln!(self.err, "error: {cause}{number}\n  try: {remedy}")
         };
         exit
     }

@@ -4,6 +4,7 @@ use super::audit::{Actor, AuditEntry, AuditEvent, append};
 use super::dialect::{Connection, Row};
 use super::error::CatalogueError;
 use super::fields::Fields;
+use super::records::operator;
 use super::{Catalogue, page};
 use crate::access::Rule;
 use serde_json::json;
@@ -123,6 +124,12 @@ pub enum AgentError {
         /// Its state.
         state: AgentState,
     },
+    /// The name stands for the operator.
+    #[error("agent name {name} is reserved for the operator")]
+    Reserved {
+        /// The name.
+        name: AgentName,
+    },
     /// The identity was renewed elsewhere, so it exists twice. The agent is locked.
     #[error("agent {name} renewed identity {claimed}, but {issued} was issued")]
     Diverged {
@@ -145,7 +152,7 @@ impl AgentError {
             Self::Diverged { .. } | Self::State { state: AgentState::Locked, .. } => {
                 Refusal::new(RefusalCode::AgentCloned, "")
             }
-            Self::Unknown { .. } | Self::State { .. } => {
+            Self::Unknown { .. } | Self::State { .. } | Self::Reserved { .. } => {
                 Refusal::new(RefusalCode::AgentRevoked, "")
             }
             Self::Catalogue(error) => error.refusal(),
@@ -164,13 +171,16 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// [`AgentError::State`]: the agent is enrolled or revoked.
+    /// [`AgentError::State`]: the agent is enrolled or revoked; [`AgentError::Reserved`].
     pub async fn add_agent(
         &self,
         name: &AgentName,
         invitation: &Invitation,
         now_ms: i64,
     ) -> Result<(), AgentError> {
+        if *name == operator() {
+            return Err(AgentError::Reserved { name: name.clone() });
+        }
         let mut tx = self.store.begin().await?;
         let added = sqlx::query(
             "INSERT INTO agents (name, state, generation, token_hash, token_expires_ms, added_ms) \

@@ -2,12 +2,12 @@
 
 use super::Catalogue;
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
-use super::audit::{Actor, AuditEvent, AuditResult, append};
+use super::audit::{AuditEvent, AuditResult, append};
 use super::dialect::{Connection, Tx};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
-use super::records::JobRecord;
+use super::records::{JobKind, JobRecord, attributes_text};
 use serde_json::json;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{Epoch, Generation, JobId};
@@ -103,11 +103,15 @@ async fn publish(
 }
 
 /// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
+/// A copy has none: whoever has the relay's directory may do everything.
 pub(super) async fn permit(
     tx: &mut Connection,
     job: &JobRecord,
     allowed: Allowed<'_>,
 ) -> Result<(), JobError> {
+    if job.kind == JobKind::Copy {
+        return Ok(());
+    }
     let revoked = || JobError::Refused(Refusal::new(RefusalCode::AgentRevoked, ""));
     let agent = match lock_agent(tx, &job.agent).await {
         Ok(agent) => agent,
@@ -125,7 +129,7 @@ pub(super) async fn refused(mut tx: Tx, job: &JobRecord, error: JobError, now_ms
     if matches!(error, JobError::Catalogue(_)) {
         return error;
     }
-    let mut entry = about(job, Actor::Agent(job.agent.clone()), AuditEvent::JobCommitted);
+    let mut entry = about(job, job.actor(), AuditEvent::JobCommitted);
     entry.result = AuditResult::Refused(error.refusal().code);
     if let Err(failed) = append(&mut tx, &entry, now_ms).await {
         return failed.into();
@@ -207,7 +211,7 @@ pub(super) fn receipt(
     generation: Option<Generation>,
     now_ms: i64,
 ) -> Receipt {
-    let (_, target) = super::records::kind_and_target(&job.target);
+    let target = super::records::target_text(&job.target);
     Receipt {
         version: 1,
         job: job.job,
@@ -223,7 +227,8 @@ pub(super) fn receipt(
     }
 }
 
-/// Ends a generation: its parts become discards, but for those whose places `kept_by` takes over.
+/// Ends a generation: its parts become discards, but for those whose places `kept_by` takes over,
+/// and its origins litter.
 pub(super) async fn retire(
     tx: &mut Connection,
     (plane, name): (&PlaneName, &LogicalName),
@@ -261,6 +266,16 @@ pub(super) async fn retire(
     .bind(generation)
     .bind(how)
     .bind(now_ms)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE jobs SET litter = 1 WHERE litter = 0 AND job = (SELECT job FROM generations \
+         WHERE plane = $1 AND name = $2 AND generation = $3) \
+         AND EXISTS (SELECT 1 FROM origin_sources s WHERE s.job = jobs.job)",
+    )
+    .bind(plane.as_str())
+    .bind(name.as_str())
+    .bind(generation)
     .execute(tx)
     .await?;
     Ok(())
@@ -273,7 +288,6 @@ async fn write_generation(
     (content, signed): (&Content, &[u8]),
 ) -> Result<(), CatalogueError> {
     let generation = receipt.generation.expect("a spray commits a generation");
-    let attributes = serde_json::to_string(&job.attributes).expect("pairs of texts are JSON");
     sqlx::query(
         "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
          records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) \
@@ -289,7 +303,7 @@ async fn write_generation(
     .bind(big(content.bytes)?)
     .bind(content.records.map(big).transpose()?)
     .bind(receipt.committed_ms)
-    .bind(attributes)
+    .bind(attributes_text(&job.attributes))
     .bind(i64::from(job.layout.dir_per_part))
     .bind(i64::from(job.layout.devices))
     .bind(i64::from(job.layout.lfn_hash))
@@ -309,8 +323,8 @@ async fn move_parts(
 ) -> Result<(), CatalogueError> {
     sqlx::query(
         "INSERT INTO generation_parts (plane, name, generation, part, path, length, digest, \
-         crc32, records) SELECT $1, $2, $3, part, path, length, digest, crc32, records \
-         FROM job_parts WHERE job = $4",
+         crc32, records, header, footer) SELECT $1, $2, $3, part, path, length, digest, crc32, \
+         records, header, footer FROM job_parts WHERE job = $4",
     )
     .bind(plane.as_str())
     .bind(name.as_str())
@@ -365,6 +379,6 @@ pub(super) async fn finish(
         "bytes": receipt.bytes,
         "content": receipt.content.to_string(),
     });
-    let entry = about(job, Actor::Agent(job.agent.clone()), AuditEvent::JobCommitted);
+    let entry = about(job, job.actor(), AuditEvent::JobCommitted);
     append(tx, &entry.detail(detail), receipt.committed_ms).await
 }

@@ -27,8 +27,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read; they never wait for the writer.
 const READERS_MAX: u32 = 4;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "catalogue", include_str!("../../migrations/sqlite/0001_catalogue.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "catalogue", include_str!("../../migrations/sqlite/0001_catalogue.sql")),
+    (2, "origins", include_str!("../../migrations/sqlite/0002_origins.sql")),
+];
 
 /// The connections to one database file.
 #[derive(Clone, Debug)]
@@ -85,14 +87,19 @@ impl Store {
     }
 }
 
+/// The steps to this version's layout, oldest first.
+pub(super) fn migrations() -> Vec<Migration> {
+    let step = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    MIGRATIONS.map(step).to_vec()
+}
+
 /// Brings the layout up to date in one transaction, so that two processes that open an empty file
 /// at once do it once.
 async fn migrate(writer: &SqlitePool) -> Result<(), CatalogueError> {
-    let migrations = MIGRATIONS.map(|(version, name, sql)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
     let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let migrator = Migrator::with_migrations(migrations.to_vec());
+    let migrator = Migrator::with_migrations(migrations());
     migrator.run_direct(None, &mut *tx, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => CatalogueError::Newer { version },
         source => CatalogueError::Migrate { source },

@@ -1,8 +1,9 @@
 //! Why the catalogue could not do something: its own failures, and what is wrong with a job.
 
+use super::origins::OriginFault;
 use super::records::JobRecord;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
-use skyspray_wire::message::JobState;
+use skyspray_wire::message::{AttributesError, JobState};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -170,6 +171,12 @@ pub enum JobError {
         /// The path from the plane's root.
         path: String,
     },
+    /// What the parts are said to come from cannot be recorded.
+    #[error(transparent)]
+    Origin(#[from] OriginFault),
+    /// The commit would give the logical file more attributes than it may have.
+    #[error(transparent)]
+    Attributes(#[from] AttributesError),
     /// The agent may not do this, or may do it no longer.
     #[error("the agent may not do this")]
     Refused(
@@ -188,6 +195,8 @@ impl JobError {
         let code = match self {
             Self::Refused(refusal) => return refusal.clone(),
             Self::Catalogue(error) => return error.refusal(),
+            Self::Origin(fault) => return fault.refusal(),
+            Self::Attributes(error) => return error.refusal(),
             Self::Exists { name } => return Refusal::new(RefusalCode::Exists, name.as_str()),
             Self::Unknown { .. } => RefusalCode::JobUnknown,
             Self::Differs { .. } => RefusalCode::JobDiffers,

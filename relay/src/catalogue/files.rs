@@ -7,7 +7,7 @@ use super::records::GenerationRecord;
 use super::{Catalogue, page};
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{Generation, PartIndex};
-use skyspray_wire::message::{Entry, EntryKind};
+use skyspray_wire::message::{Entry, EntryKind, PartInfo};
 use skyspray_wire::name::{LogicalName, PlaneName, Scope};
 
 /// A part of a live generation.
@@ -25,6 +25,10 @@ pub struct StoredPart {
     pub crc32: u32,
     /// Records in it, where counted.
     pub records: Option<u64>,
+    /// Bytes at its start that are the header of a document.
+    pub header: u32,
+    /// Bytes at its end that are the footer of a document.
+    pub footer: u32,
 }
 
 impl StoredPart {
@@ -37,7 +41,22 @@ impl StoredPart {
             digest: Digest(fields.array("digest")?),
             crc32: fields.number("crc32")?,
             records: fields.number_opt("records")?,
+            header: fields.number("header")?,
+            footer: fields.number("footer")?,
         })
+    }
+
+    /// What an edge is told of it.
+    pub fn info(&self) -> PartInfo {
+        PartInfo {
+            length: self.length,
+            digest: Some(self.digest),
+            crc32: Some(self.crc32),
+            records: self.records,
+            modified_ns: None,
+            header: self.header,
+            footer: self.footer,
+        }
     }
 }
 
@@ -61,6 +80,27 @@ impl Catalogue {
         .fetch_optional(self.store.readers())
         .await?;
         row.as_ref().map(GenerationRecord::read).transpose()
+    }
+
+    /// Whether a sealed job is about to replace the parts of this name: some may be replaced already.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed.
+    pub async fn is_being_replaced(
+        &self,
+        plane: &PlaneName,
+        name: &LogicalName,
+    ) -> Result<bool, CatalogueError> {
+        let row = sqlx::query(
+            "SELECT 1 FROM logical_files l JOIN jobs j ON j.job = l.holder \
+             WHERE l.plane = $1 AND l.name = $2 AND j.state = 'sealed'",
+        )
+        .bind(plane.as_str())
+        .bind(name.as_str())
+        .fetch_optional(self.store.readers())
+        .await?;
+        Ok(row.is_some())
     }
 
     /// Any generation that was ever committed.

@@ -5,7 +5,7 @@ use super::dialect::Connection;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::records::{JobKey, JobRecord, PartRecord};
-use super::{Catalogue, page};
+use super::{Catalogue, origins, page};
 use serde_json::json;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::JobState;
@@ -223,38 +223,47 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Forgets at most a page of parts of finished jobs that nobody asks about any more, and says
-    /// how many; 0 means that all are forgotten.
+    /// Forgets at most a page of what finished jobs left in the catalogue and nobody asks about any
+    /// more: their parts, and the origins of those that have no live generation. Says how many rows
+    /// that were; 0 means that all are forgotten.
     ///
     /// # Errors
     ///
     /// The catalogue failed.
-    pub async fn forget_parts(&self, limit: u32) -> Result<u64, CatalogueError> {
+    pub async fn forget_litter(&self, limit: u32) -> Result<u64, CatalogueError> {
         let mut tx = self.store.begin().await?;
         loop {
-            let row = sqlx::query("SELECT job FROM jobs WHERE litter = 1 ORDER BY number LIMIT 1")
-                .fetch_optional(&mut *tx)
-                .await?;
+            let row = sqlx::query(
+                "SELECT j.job, EXISTS (SELECT 1 FROM generations g WHERE g.plane = j.plane \
+                 AND g.name = j.target AND g.generation = j.generation AND g.state = 'live') \
+                 AS live FROM jobs j WHERE j.litter = 1 ORDER BY j.number LIMIT 1",
+            )
+            .fetch_optional(&mut *tx)
+            .await?;
             let Some(row) = row else {
                 tx.commit().await?;
                 return Ok(0);
             };
-            let job: [u8; 16] = Fields::new("jobs", &row).array("job")?;
-            let forgotten = sqlx::query(
+            let fields = Fields::new("jobs", &row);
+            let (job, live) = (JobId(fields.array("job")?), fields.flag("live")?);
+            let mut forgotten = sqlx::query(
                 "DELETE FROM job_parts WHERE job = $1 AND part IN (SELECT part FROM job_parts \
                  WHERE job = $1 ORDER BY part LIMIT $2)",
             )
-            .bind(job.to_vec())
+            .bind(job.0.to_vec())
             .bind(page(limit))
             .execute(&mut *tx)
             .await?
             .rows_affected();
+            if forgotten == 0 && !live {
+                forgotten = origins::forget(&mut tx, job, limit).await?;
+            }
             if forgotten > 0 {
                 tx.commit().await?;
                 return Ok(forgotten);
             }
             sqlx::query("UPDATE jobs SET litter = 0 WHERE job = $1")
-                .bind(job.to_vec())
+                .bind(job.0.to_vec())
                 .execute(&mut *tx)
                 .await?;
         }

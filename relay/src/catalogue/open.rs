@@ -1,12 +1,12 @@
 //! Opening a job: the right to write a target, its lease and its epoch.
 
 use super::Catalogue;
-use super::audit::{Actor, AuditEntry, AuditEvent, AuditResult, append};
+use super::audit::{AuditEntry, AuditEvent, AuditResult, append};
 use super::dialect::Connection;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{abort_job, about, bump, load_job};
-use super::records::{JobRecord, PartLayout, kind_and_target};
+use super::records::{JobKind, JobRecord, PartLayout, attributes_text, target_text};
 use super::wuid::wuid;
 use serde_json::json;
 use skyspray_wire::digest::Digest;
@@ -25,7 +25,7 @@ pub const LEASE_MS: i64 = 60_000;
 pub struct NewJob {
     /// The id the edge chose.
     pub job: JobId,
-    /// Who asks.
+    /// Who asks; [`super::operator`] for a copy.
     pub agent: AgentName,
     /// What is to be written, as asked for.
     pub target: WriteTarget,
@@ -86,10 +86,24 @@ impl Catalogue {
     ///
     /// Leased, exists, aborted, or known with other content: all written to the audit.
     pub async fn open_write(&self, new: &NewJob, now_ms: i64) -> Result<Opening, JobError> {
+        self.open_as(JobKind::of_edge(&new.target), new, now_ms).await
+    }
+
+    /// Opens a copy into a logical file, for the operator; see [`Catalogue::open_write`]. Another
+    /// copy that is open and has the lease is given up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Catalogue::open_write`].
+    pub async fn open_copy(&self, new: &NewJob, now_ms: i64) -> Result<Opening, JobError> {
+        self.open_as(JobKind::Copy, new, now_ms).await
+    }
+
+    async fn open_as(&self, kind: JobKind, new: &NewJob, now_ms: i64) -> Result<Opening, JobError> {
         let mut tx = self.store.begin().await?;
-        let outcome = open(&mut tx, new, now_ms).await;
-        let (_, target) = kind_and_target(&new.target);
-        let mut entry = AuditEntry::new(Actor::Agent(new.agent.clone()), AuditEvent::JobOpened);
+        let outcome = open(&mut tx, kind, new, now_ms).await;
+        let target = target_text(&new.target);
+        let mut entry = AuditEntry::new(kind.actor(&new.agent), AuditEvent::JobOpened);
         entry.job = Some(new.job);
         entry.plane = Some(new.target.plane());
         entry.target = Some(&target);
@@ -114,12 +128,20 @@ impl Catalogue {
 }
 
 /// Decides and writes; a refusal has written nothing.
-async fn open(tx: &mut Connection, new: &NewJob, now_ms: i64) -> Result<Opening, JobError> {
+async fn open(
+    tx: &mut Connection,
+    kind: JobKind,
+    new: &NewJob,
+    now_ms: i64,
+) -> Result<Opening, JobError> {
     if let Some(known) = load_job(tx, new.job).await? {
+        if known.kind != kind {
+            return Err(JobError::Differs { job: new.job });
+        }
         return reopen(tx, new, &known, now_ms).await;
     }
     if let WriteTarget::LogicalFile { plane, name, .. } = &new.target {
-        take_lease(tx, new, (plane, name), now_ms).await?;
+        take_lease(tx, kind, new, (plane, name), now_ms).await?;
     }
     let row =
         sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'jobs' RETURNING value")
@@ -127,7 +149,7 @@ async fn open(tx: &mut Connection, new: &NewJob, now_ms: i64) -> Result<Opening,
             .await?;
     let number = Fields::new("counters", &row).number("value")?;
     let wuid = wuid(number, now_ms);
-    insert(tx, new, (number, &wuid), now_ms).await?;
+    insert(tx, kind, new, (number, &wuid), now_ms).await?;
     Ok(Opening::Granted(Opened {
         epoch: Epoch(1),
         wuid,
@@ -177,6 +199,7 @@ async fn reopen(
 /// Makes the new job the holder of its logical file, and gives up the one that held it.
 async fn take_lease(
     tx: &mut Connection,
+    kind: JobKind,
     new: &NewJob,
     (plane, name): (&PlaneName, &LogicalName),
     now_ms: i64,
@@ -195,7 +218,7 @@ async fn take_lease(
             return Err(JobError::Exists { name: name.to_string() });
         }
         if let Some(holder) = fields.array_opt("holder")? {
-            displace(tx, new, JobId(holder), now_ms).await?;
+            displace(tx, kind, new, JobId(holder), now_ms).await?;
         }
     }
     let taken = sqlx::query(
@@ -215,6 +238,7 @@ async fn take_lease(
 /// Gives `holder` up in favour of the new job, if that may be.
 async fn displace(
     tx: &mut Connection,
+    kind: JobKind,
     new: &NewJob,
     holder: JobId,
     now_ms: i64,
@@ -224,26 +248,26 @@ async fn displace(
     };
     let alive = now_ms.saturating_sub(held.touched_ms) < LEASE_MS;
     if held.state == JobState::Sealed || (alive && held.agent != new.agent) {
-        let (_, name) = kind_and_target(&held.target);
+        let name = target_text(&held.target);
         return Err(JobError::Leased { name, wuid: held.wuid });
     }
-    let entry = about(&held, Actor::Agent(new.agent.clone()), AuditEvent::JobAborted)
+    let entry = about(&held, kind.actor(&new.agent), AuditEvent::JobAborted)
         .detail(json!({ "displaced_by": new.job.to_string() }));
     Ok(abort_job(tx, &held, entry, now_ms).await?)
 }
 
 async fn insert(
     tx: &mut Connection,
+    kind: JobKind,
     new: &NewJob,
     (number, wuid): (u64, &str),
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
-    let (kind, target) = kind_and_target(&new.target);
+    let target = target_text(&new.target);
     let parts_asked = match new.target {
         WriteTarget::LogicalFile { parts, .. } => parts,
         WriteTarget::Files { .. } => 0,
     };
-    let attributes = serde_json::to_string(&new.attributes).expect("pairs of texts are JSON");
     sqlx::query(
         "INSERT INTO jobs (job, number, wuid, agent, kind, plane, target, parts_asked, parts, \
          overwrite, plan, attributes, bytes, chunk_size, dir_per_part, devices, lfn_hash, state, \
@@ -254,14 +278,14 @@ async fn insert(
     .bind(big(number)?)
     .bind(wuid)
     .bind(new.agent.as_str())
-    .bind(kind)
+    .bind(kind.as_str())
     .bind(new.target.plane().as_str())
     .bind(target)
     .bind(i64::from(parts_asked))
     .bind(i64::from(new.parts))
     .bind(i64::from(new.overwrite))
     .bind(new.plan.0.to_vec())
-    .bind(attributes)
+    .bind(attributes_text(&new.attributes))
     .bind(big(new.bytes)?)
     .bind(i64::from(new.chunk_size.bytes()))
     .bind(i64::from(new.layout.dir_per_part))

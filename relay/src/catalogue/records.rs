@@ -1,5 +1,6 @@
 //! Jobs, their parts and generations as rows hold them.
 
+use super::audit::Actor;
 use super::dialect::Row;
 use super::error::CatalogueError;
 use super::fields::Fields;
@@ -44,6 +45,54 @@ impl PartLayout {
     }
 }
 
+/// What a job does, and on whose behalf.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum JobKind {
+    /// An edge writes a logical file.
+    Spray,
+    /// An edge writes files 1:1.
+    Push,
+    /// The operator has a logical file written from another one.
+    Copy,
+}
+
+impl JobKind {
+    /// The kind in lower case, as it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spray => "spray",
+            Self::Push => "push",
+            Self::Copy => "copy",
+        }
+    }
+
+    /// What an edge asks for when it names this target.
+    pub(super) fn of_edge(target: &WriteTarget) -> Self {
+        match target {
+            WriteTarget::LogicalFile { .. } => Self::Spray,
+            WriteTarget::Files { .. } => Self::Push,
+        }
+    }
+
+    /// Who acts in such a job, in which `agent` is named.
+    pub(super) fn actor(self, agent: &AgentName) -> Actor {
+        match self {
+            Self::Spray | Self::Push => Actor::Agent(agent.clone()),
+            Self::Copy => Actor::Operator,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Spray, Self::Push, Self::Copy].into_iter().find(|k| k.as_str() == text)
+    }
+}
+
+/// What stands where jobs, generations and receipts name an agent and the operator acted. No agent
+/// is added under this name.
+pub fn operator() -> AgentName {
+    AgentName::parse("operator").expect("letters make a label")
+}
+
 /// A job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct JobRecord {
@@ -53,7 +102,9 @@ pub struct JobRecord {
     pub number: u64,
     /// The HPCC-style id.
     pub wuid: String,
-    /// Whose job it is.
+    /// What it does.
+    pub kind: JobKind,
+    /// Whose job it is; [`operator`] for a copy.
     pub agent: AgentName,
     /// What it writes, as asked for.
     pub target: WriteTarget,
@@ -89,32 +140,27 @@ pub struct JobRecord {
     pub receipt: Option<Vec<u8>>,
 }
 
-/// `kind` of a job that writes a logical file.
-const SPRAY: &str = "spray";
-
-/// `kind` of a job that writes files 1:1.
-const PUSH: &str = "push";
-
 impl JobRecord {
     /// Reads a whole row of `jobs`.
     pub(super) fn read(row: &Row) -> Result<Self, CatalogueError> {
         let fields = Fields::new("jobs", row);
         let plane = fields.name("plane")?;
         let parts = fields.number("parts")?;
-        let target = match fields.text("kind")?.as_str() {
-            SPRAY => WriteTarget::LogicalFile {
+        let kind = JobKind::parse(&fields.text("kind")?).ok_or_else(|| fields.corrupt("kind"))?;
+        let target = match kind {
+            JobKind::Spray | JobKind::Copy => WriteTarget::LogicalFile {
                 plane,
                 name: fields.name("target")?,
                 parts: fields.number("parts_asked")?,
             },
-            PUSH => WriteTarget::Files { plane, directory: fields.name("target")? },
-            _ => return Err(fields.corrupt("kind")),
+            JobKind::Push => WriteTarget::Files { plane, directory: fields.name("target")? },
         };
         let chunk_size = ChunkSize::try_new(fields.number("chunk_size")?);
         Ok(Self {
             job: JobId(fields.array("job")?),
             number: fields.number("number")?,
             wuid: fields.text("wuid")?,
+            kind,
             agent: fields.name("agent")?,
             target,
             parts,
@@ -143,7 +189,12 @@ impl JobRecord {
         (self.state == JobState::Committed).then_some(Committed { generation, wuid, receipt })
     }
 
-    /// The plane and logical name of a spray.
+    /// Who acts in it.
+    pub(super) fn actor(&self) -> Actor {
+        self.kind.actor(&self.agent)
+    }
+
+    /// The plane and logical name, unless it is a push.
     pub(super) fn logical(&self) -> Option<(&PlaneName, &LogicalName)> {
         match &self.target {
             WriteTarget::LogicalFile { plane, name, .. } => Some((plane, name)),
@@ -152,17 +203,22 @@ impl JobRecord {
     }
 }
 
-/// `kind` and `target` of a row of `jobs`.
-pub(super) fn kind_and_target(target: &WriteTarget) -> (&'static str, String) {
+/// `target` of a row of `jobs`.
+pub(super) fn target_text(target: &WriteTarget) -> String {
     match target {
-        WriteTarget::LogicalFile { name, .. } => (SPRAY, name.to_string()),
-        WriteTarget::Files { directory, .. } => (PUSH, directory.to_string()),
+        WriteTarget::LogicalFile { name, .. } => name.to_string(),
+        WriteTarget::Files { directory, .. } => directory.to_string(),
     }
 }
 
 fn attributes(fields: &Fields<'_>) -> Result<Attributes, CatalogueError> {
     let text = fields.text("attributes")?;
     serde_json::from_str(&text).map_err(|_| fields.corrupt("attributes"))
+}
+
+/// Attributes as a column holds them.
+pub(super) fn attributes_text(attributes: &Attributes) -> String {
+    serde_json::to_string(attributes).expect("pairs of texts are JSON")
 }
 
 /// How far a part of a job is.
@@ -213,6 +269,10 @@ pub struct PartRecord {
     pub crc32: Option<u32>,
     /// Records in it, where the seal counts them.
     pub records: Option<u64>,
+    /// Bytes at its start that are the header of a document; 0 before the seal.
+    pub header: u32,
+    /// Bytes at its end that are the footer of a document; 0 before the seal.
+    pub footer: u32,
 }
 
 impl PartRecord {
@@ -230,6 +290,8 @@ impl PartRecord {
             digest: fields.array_opt("digest")?.map(Digest),
             crc32: fields.number_opt("crc32")?,
             records: fields.number_opt("records")?,
+            header: fields.number("header")?,
+            footer: fields.number("footer")?,
         })
     }
 }

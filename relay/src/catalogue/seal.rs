@@ -1,16 +1,17 @@
 //! Sealing the parts of a spray, and the spray itself.
 
 use super::Catalogue;
-use super::audit::{Actor, AuditEvent, append};
+use super::audit::{AuditEvent, append};
 use super::commit::{Allowed, permit, refused};
 use super::dialect::Connection;
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence};
-use super::records::{JobRecord, PartRecord, PartState};
+use super::origins::check_ends;
+use super::records::{JobRecord, PartRecord, PartState, attributes_text};
 use skyspray_wire::ids::{Epoch, JobId};
-use skyspray_wire::message::{JobState, PartSeal};
+use skyspray_wire::message::{JobState, PartSeal, merge_attributes};
 use skyspray_wire::name::{LogicalName, PlaneName};
 
 /// A part whose stored digests were found equal to the sender's.
@@ -57,16 +58,17 @@ impl Catalogue {
     }
 
     /// Turns an open spray whose parts are all sealed into a sealed one, if the agent may still
-    /// commit it. From here on it is only ever finished, and its parts may take their places on the
-    /// plane. Sealing it again changes nothing.
+    /// commit it, and adds `late` to its attributes. From here on it is only ever finished, and its
+    /// parts may take their places on the plane. Sealing it again changes nothing.
     ///
     /// # Errors
     ///
-    /// Refused (written to the audit; the job stays open), stale, parts missing, or what stood at a part's place is being deleted at this moment.
+    /// Refused (written to the audit; the job stays open), stale, parts missing, too many attributes,
+    /// origins beyond their parts, or what stood at a part's place is being deleted at this moment.
     pub async fn mark_sealed(
         &self,
-        job: JobId,
-        epoch: Epoch,
+        (job, epoch): (JobId, Epoch),
+        late: &[(String, String)],
         allowed: Allowed<'_>,
         now_ms: i64,
     ) -> Result<(), JobError> {
@@ -90,12 +92,15 @@ impl Catalogue {
         if sealed != parts {
             return Err(JobError::Incomplete { sealed, parts });
         }
+        check_ends(&mut tx, job).await?;
+        let attributes = merge_attributes(record.attributes.clone(), late)?;
         keep_places(&mut tx, plane, job, now_ms).await?;
-        sqlx::query("UPDATE jobs SET state = 'sealed' WHERE job = $1")
+        sqlx::query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
             .bind(job.0.to_vec())
+            .bind(attributes_text(&attributes))
             .execute(&mut *tx)
             .await?;
-        let entry = about(&record, Actor::Agent(record.agent.clone()), AuditEvent::JobSealed);
+        let entry = about(&record, record.actor(), AuditEvent::JobSealed);
         append(&mut tx, &entry, now_ms).await?;
         tx.commit().await?;
         Ok(())
@@ -120,7 +125,8 @@ async fn sealed_before(
     }
     let same = known.digest == Some(part.seal.digest)
         && known.length == Some(part.seal.length)
-        && known.path.as_ref() == Some(&part.path);
+        && known.path.as_ref() == Some(&part.path)
+        && (known.header, known.footer) == (part.seal.header, part.seal.footer);
     if same { Ok(true) } else { Err(JobError::PartDiffers { part: part.seal.part }) }
 }
 
@@ -153,10 +159,11 @@ async fn write_seal(
 ) -> Result<(), CatalogueError> {
     let seal = &part.seal;
     sqlx::query(
-        "INSERT INTO job_parts (job, part, state, path, length, digest, crc32, records) \
-         VALUES ($1, $2, 'sealed', $3, $4, $5, $6, $7) ON CONFLICT (job, part) DO UPDATE SET \
-         state = excluded.state, path = excluded.path, length = excluded.length, \
-         digest = excluded.digest, crc32 = excluded.crc32, records = excluded.records",
+        "INSERT INTO job_parts (job, part, state, path, length, digest, crc32, records, header, \
+         footer) VALUES ($1, $2, 'sealed', $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (job, part) \
+         DO UPDATE SET state = excluded.state, path = excluded.path, length = excluded.length, \
+         digest = excluded.digest, crc32 = excluded.crc32, records = excluded.records, \
+         header = excluded.header, footer = excluded.footer",
     )
     .bind(job.0.to_vec())
     .bind(i64::from(seal.part.0))
@@ -165,6 +172,8 @@ async fn write_seal(
     .bind(seal.digest.0.to_vec())
     .bind(i64::from(seal.crc32))
     .bind(seal.records.map(big).transpose()?)
+    .bind(i64::from(seal.header))
+    .bind(i64::from(seal.footer))
     .execute(tx)
     .await?;
     Ok(())

@@ -6,6 +6,7 @@ mod commit;
 mod discards;
 mod files;
 mod jobs;
+mod origins;
 mod push;
 mod store;
 
@@ -88,7 +89,7 @@ impl Bench {
     /// Opens a spray and seals it.
     async fn sealed(&self, new: &NewJob, now_ms: i64) -> Epoch {
         let epoch = self.parts_sealed(new, now_ms).await;
-        self.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, now_ms).await.unwrap();
+        self.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, now_ms).await.unwrap();
         epoch
     }
 
@@ -186,6 +187,8 @@ fn seal(part: u32, content: &[u8]) -> PartSeal {
         digest: Digest::of(content),
         crc32: crc32fast::hash(content),
         records: Some(1),
+        header: 0,
+        footer: 0,
     }
 }
 

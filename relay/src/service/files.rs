@@ -159,7 +159,7 @@ async fn commit_page(
     let agent = relay.enrolled_agent(&record.agent).await?;
     commit::may_commit(&agent, &record)?;
     let replace = if record.overwrite { Replace::Existing } else { Replace::Never };
-    let _placing = relay.plane(record.target.plane())?.placing.lock().await;
+    let _placing = commit::lock(&relay.plane(record.target.plane())?.placing).await?;
     let (seals, refused) = place(job, seal.parts, replace).await?;
     let identity = relay.identity();
     let sign = |receipt: &_| commit::sign(&identity, receipt);

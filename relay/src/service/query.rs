@@ -1,8 +1,9 @@
 //! Questions about what is stored and how jobs stand.
 
 use super::read::current;
-use super::{ServiceError, allowed_name, forbidden};
+use super::{ServiceError, allowed_name, forbidden, origins};
 use crate::access::{self, Operation};
+use crate::catalogue::StoredPart;
 use crate::commit;
 use crate::plane::Plane;
 use crate::session::Greeted;
@@ -12,7 +13,7 @@ use skyspray_link::seam::files::RelPath;
 use skyspray_wire::ids::JobId;
 use skyspray_wire::limits::{PAGE_MAX, PAGE_NAME_BYTES_MAX};
 use skyspray_wire::message::{
-    Describe, Description, Entry, EntryKind, JobStatus, List, ListWhat, PartInfo, Reply,
+    Describe, Description, Entry, EntryKind, JobStatus, List, ListWhat, Reply,
 };
 use skyspray_wire::name::{PlaneName, PlanePath, Scope};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
@@ -145,9 +146,9 @@ pub(super) async fn describe(
         bytes: record.bytes,
         records: record.records,
         committed_ms: record.committed_ms,
-        wuid: record.wuid,
+        wuid: record.wuid.clone(),
         agent: record.agent.to_string(),
-        attributes: record.attributes,
+        attributes: record.attributes.clone(),
     };
     exchange.send(&Reply::Description(description)).await?;
     let mut after = None;
@@ -156,14 +157,11 @@ pub(super) async fn describe(
         let rows = rows.map_err(|error| internal(&error))?;
         let Some(last) = rows.last() else { break };
         after = Some(last.part);
-        let infos = rows.iter().map(|row| PartInfo {
-            length: row.length,
-            digest: Some(row.digest),
-            crc32: Some(row.crc32),
-            records: row.records,
-            modified_ns: None,
-        });
-        exchange.send(&Reply::Parts(infos.collect())).await?;
+        let infos = rows.iter().map(StoredPart::info).collect();
+        exchange.send(&Reply::Parts(infos)).await?;
+    }
+    if what.origins {
+        origins::send(greeted, exchange, &record).await?;
     }
     exchange.send(&Reply::Done).await?;
     Ok(())

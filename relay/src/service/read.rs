@@ -215,14 +215,7 @@ async fn plan_generation(
         after = Some(last.part);
         for row in rows {
             let path = part_path(&paths, name, row.part).map_err(|error| error.refusal())?;
-            let info = PartInfo {
-                length: row.length,
-                digest: Some(row.digest),
-                crc32: Some(row.crc32),
-                records: row.records,
-                modified_ns: None,
-            };
-            parts.push((path, info));
+            parts.push((path, row.info()));
         }
     }
     if parts.len() != record.parts as usize {
@@ -303,6 +296,8 @@ fn file_info(known: Option<PlaneFile>, stat: Stat) -> PartInfo {
             crc32: Some(known.crc32),
             records: None,
             modified_ns: Some(known.modified_ns),
+            header: 0,
+            footer: 0,
         },
         None => PartInfo {
             length: stat.length,
@@ -310,6 +305,8 @@ fn file_info(known: Option<PlaneFile>, stat: Stat) -> PartInfo {
             crc32: None,
             records: None,
             modified_ns: Some(stat.modified_ns),
+            header: 0,
+            footer: 0,
         },
     }
 }
@@ -363,7 +360,8 @@ impl Reader {
                 producer.chunk(part, chunk, buffer)?;
             }
             check_unchanged(&file, part, info)?;
-            producer.part_end(PartEnd { part, length: info.length, records: info.records })?;
+            let PartInfo { length, records, header, footer, .. } = *info;
+            producer.part_end(PartEnd { part, length, records, header, footer })?;
         }
         let parts = u32::try_from(self.parts.len()).expect("parts are counted in 32 bits");
         producer.plan_end(parts)?;

@@ -16,11 +16,10 @@ use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::request::Exchange;
 use skyspray_wire::ids::{Epoch, JobId};
-use skyspray_wire::limits::{
-    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX,
-};
+use skyspray_wire::limits::{IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX};
 use skyspray_wire::message::{
     Commit, Granted, Held, JobState, OpenWrite, PartRuns, Reply, SealParts, WriteTarget,
+    check_attributes,
 };
 use skyspray_wire::name::{LogicalName, PlanePath};
 use skyspray_wire::receiver::{ReceiveError, Receiver};
@@ -102,7 +101,7 @@ async fn check_access(
 }
 
 fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<NewJob, Refusal> {
-    check_attributes(&open)?;
+    check_attributes(&open.attributes).map_err(|error| error.refusal())?;
     let layout = served.settings.layout;
     let (parts, layout) = match &open.target {
         WriteTarget::LogicalFile { name, parts, .. } => {
@@ -129,16 +128,8 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
     })
 }
 
-fn check_attributes(open: &OpenWrite) -> Result<(), Refusal> {
-    let lengths = open.attributes.iter().map(|(key, value)| key.len() + value.len());
-    let too_many = open.attributes.len() > ATTRIBUTES_MAX;
-    if too_many || lengths.sum::<usize>() > ATTRIBUTES_BYTES_MAX {
-        return Err(Refusal::new(RefusalCode::LimitExceeded, "attributes"));
-    }
-    Ok(())
-}
-
-fn part_layout(layout: Layout, name: &LogicalName) -> PartLayout {
+/// What the part paths of a new file follow from.
+pub(crate) fn part_layout(layout: Layout, name: &LogicalName) -> PartLayout {
     PartLayout {
         dir_per_part: layout.dir_per_part,
         devices: layout.devices.get(),
@@ -316,6 +307,9 @@ async fn seal_page(
         .map_err(|error| error.refusal())?;
     }
     if job.sink().is_push() {
+        if seal.parts.iter().any(|part| part.header > 0 || part.footer > 0) {
+            return Err(Refusal::new(RefusalCode::Malformed, "a header in a push").into());
+        }
         return files::commit(greeted, exchange, &job, seal).await;
     }
     let mut sealed = Vec::with_capacity(seal.parts.len());
@@ -339,14 +333,16 @@ pub(super) async fn commit(
     let job = open_job(greeted, commit.job, commit.epoch)?;
     let relay = &greeted.relay;
     if job.sink().is_push() {
+        if !commit.attributes.is_empty() {
+            return Err(Refusal::new(RefusalCode::Malformed, "attributes of a push").into());
+        }
         return files::finish(greeted, exchange, commit).await;
     }
     job.with_machine(|machine| machine.handle_commit(commit.parts))
         .map_err(|error| error.refusal())?;
     let record = commit::load(relay, commit.job).await?;
-    let sealed =
-        relay.catalogue.mark_sealed(commit.job, commit.epoch, &commit::may_commit, relay.now_ms());
-    sealed.await?;
+    let (key, late) = ((commit.job, commit.epoch), &commit.attributes);
+    relay.catalogue.mark_sealed(key, late, &commit::may_commit, relay.now_ms()).await?;
     let commitment = Commitment::of_record(&record, commit.epoch);
     let committed = commit::finish(relay, commitment).await?;
     greeted.remove_write(commit.job);

@@ -1,21 +1,15 @@
 //! Identities and versions: the wrong authority, an edge that is newer than the relay.
 
-use rustls::time_provider::DefaultTimeProvider;
-use skyspray_certs::store::EdgeStore;
-use skyspray_certs::tls::edge_data_config;
-use skyspray_link::endpoint::{Dialler, UdpSocket};
 use skyspray_link::request::RequestError;
 use skyspray_link::session::Session;
 use skyspray_tests::args;
-use skyspray_tests::check::{assert_says, files_below};
+use skyspray_tests::check::assert_says;
+use skyspray_tests::dial::{block_on, dial, hello};
 use skyspray_tests::pair::Pair;
-use skyspray_wire::message::{Hello, List, ListWhat, Reply, Request, VERSION_NEWEST};
+use skyspray_wire::message::{List, ListWhat, Reply, Request, VERSION_NEWEST};
 use skyspray_wire::name::{PlaneName, Scope};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 #[test]
 fn a_relay_of_another_authority_is_not_believed() {
@@ -30,38 +24,6 @@ fn a_relay_of_another_authority_is_not_believed() {
     let reason = format!("relay {address} is not the one this edge was enrolled with");
     assert_says(&output, 4, &reason);
     skyspray_tests::check::assert_nothing_visible(&other, "t::file");
-}
-
-/// Where the edge keeps its identity.
-fn identity_directory(pair: &Pair) -> PathBuf {
-    let files = files_below(&pair.edge.dir).expect("the directory can be read");
-    let identity = files.into_iter().find(|path| path.ends_with("identity.toml"));
-    let mut path = pair.edge.dir.join(identity.expect("an enrolled edge has an identity"));
-    path.pop();
-    path
-}
-
-/// A session with the identity of the pair's edge, not greeted yet.
-async fn dial(pair: &Pair) -> Session {
-    let identity = EdgeStore::open(&identity_directory(pair))
-        .and_then(|store| store.load())
-        .expect("an enrolled edge has an identity");
-    let tls = edge_data_config(&identity.credentials(), Arc::new(DefaultTimeProvider))
-        .expect("the identity fits TLS");
-    let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket is free");
-    let address = pair.relay.listeners().data.parse().expect("an address and a port");
-    let name = identity.trust_domain.relay_name();
-    let dialler = Dialler::try_new(socket).expect("the socket is usable");
-    dialler.dial(address, &name, tls).await.expect("the relay takes this identity")
-}
-
-fn hello(oldest: u16, newest: u16) -> Request {
-    Request::Hello(Hello { oldest, newest, features: 0, software: "test".into() })
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime starts").block_on(future)
 }
 
 async fn refusal(session: &Session, request: &Request) -> Refusal {

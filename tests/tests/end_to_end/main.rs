@@ -2,6 +2,10 @@
 
 mod bounded_memory;
 mod demo;
+mod despray_shapes;
+mod file_copy;
 mod many_files;
+mod origins;
 mod proofs;
 mod round_trip;
+mod sources;

@@ -40,7 +40,7 @@ fn host() -> Host {
 }
 
 fn zone(path: &std::path::Path, access: Access) -> ZoneConfig {
-    ZoneConfig { name: ZoneName::parse("in").unwrap(), path: path.to_owned(), access }
+    ZoneConfig { name: ZoneName::parse("in").unwrap(), path: path.to_owned(), access, umask: None }
 }
 
 #[test]

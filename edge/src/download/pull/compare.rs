@@ -52,6 +52,8 @@ mod tests {
             crc32: None,
             records: None,
             modified_ns: None,
+            header: 0,
+            footer: 0,
         };
         let (length, digest) = (content.len(), Some(Digest::of(&content)));
 

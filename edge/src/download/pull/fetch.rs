@@ -276,7 +276,15 @@ mod tests {
 
     fn info(length: u64, modified_ns: i64) -> PartInfo {
         let modified_ns = Some(modified_ns);
-        PartInfo { length, digest: None, crc32: None, records: None, modified_ns }
+        PartInfo {
+            length,
+            digest: None,
+            crc32: None,
+            records: None,
+            modified_ns,
+            header: 0,
+            footer: 0,
+        }
     }
 
     fn held() -> PartTree {

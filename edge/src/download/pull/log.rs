@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Version of the records this build reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A file of which something is held.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

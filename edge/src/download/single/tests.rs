@@ -1,10 +1,12 @@
 //! Bytes at their places, and what is durable in the journal, on a disk that can crash.
 
 use super::*;
+use crate::download::open_parts::Staged;
 use crate::exit::{Exit, Explain as _};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, Journal};
 use crate::output::Manner;
-use skyspray_link::seam::files::{Caching, Fault, MemoryTree, Op, RelPath, Tree as _};
+use skyspray_dfu::join::Stored;
+use skyspray_link::seam::files::{Caching, Fault, MemoryTree, Op, RelPath};
 use skyspray_wire::digest::{ChunkValue, Digest};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId};
 
@@ -30,7 +32,15 @@ fn name() -> RelPath {
 }
 
 fn info(length: u64) -> PartInfo {
-    PartInfo { length, digest: None, crc32: None, records: None, modified_ns: None }
+    PartInfo {
+        length,
+        digest: None,
+        crc32: None,
+        records: None,
+        modified_ns: None,
+        header: 0,
+        footer: 0,
+    }
 }
 
 fn size() -> ChunkSize {
@@ -58,7 +68,14 @@ impl Rig {
     fn sink_of(&self, file: Arc<dyn File>, parts: &[PartInfo]) -> FileSink {
         let reporter = Reporter::new(Manner { quiet: true, ..Manner::default() });
         let progress = Progress::new(self.log(), DesprayState::default(), reporter);
-        FileSink::new((file, "z:out".into()), parts, Arc::new(progress), Arc::default())
+        let stored = parts.iter().map(|part| Stored {
+            length: part.length,
+            header: part.header,
+            footer: part.footer,
+        });
+        let joined = Joined::try_new(&stored.collect::<Vec<_>>(), b"", b"").unwrap();
+        let files = Files::One { file, joined: Arc::new(joined) };
+        FileSink::new((files, "z:out".into()), parts, Arc::new(progress), Arc::default())
     }
 
     fn create(&self) -> Arc<dyn File> {
@@ -101,6 +118,50 @@ async fn parts_follow_each_other_and_what_is_recorded_survives_a_crash() {
     let kept = DesprayState::decode(rig.log().checkpoint().unwrap());
     assert_eq!(kept, state);
     assert_eq!(kept.read.bytes(), 2524);
+}
+
+#[test]
+fn headers_and_footers_of_later_parts_are_left_out_wherever_chunks_are_cut() {
+    let rig = Rig::new();
+    let info = PartInfo { header: 1000, footer: 2000, ..info(5000) };
+    let sink = rig.sink_of(rig.create(), &[info, info]);
+    let part = |byte: u8| [vec![b'('; 1000], vec![byte; 2000], vec![b')'; 2000]].concat();
+    for (index, whole) in [part(b'1'), part(b'2')].iter().enumerate() {
+        for (chunk, bytes) in whole.chunks(1024).enumerate().collect::<Vec<_>>().into_iter().rev() {
+            sink.write(PartIndex(index as u32), 1024 * chunk as u64, bytes).unwrap();
+        }
+    }
+
+    let mut found = vec![0xff; 8000];
+    let read = rig.zone.open_read(&name()).unwrap().read_at(&mut found, 0).unwrap();
+    let expected =
+        [vec![b'('; 1000], vec![b'1'; 2000], vec![b'2'; 2000], vec![b')'; 2000]].concat();
+    assert_eq!(found[..read], expected);
+}
+
+#[tokio::test]
+async fn parts_in_files_of_their_own_survive_a_crash_with_their_names() {
+    let rig = Rig::new();
+    let tree: Arc<dyn Tree> = Arc::new(rig.zone.clone());
+    let directory = RelPath::parse("staged").unwrap();
+    tree.create_dirs(&directory).unwrap();
+    let path = |part: u32| directory.join(format!("p{part}")).unwrap();
+    let staged = (0..2).map(|part| Staged { tree: Arc::clone(&tree), path: path(part) });
+    let parts = Arc::new(OpenParts::new(staged.collect()));
+    let files = Files::Each { parts, directory: directory.clone(), tree };
+    let reporter = Reporter::new(Manner { quiet: true, ..Manner::default() });
+    let progress = Arc::new(Progress::new(rig.log(), DesprayState::default(), reporter));
+    let sink =
+        FileSink::new((files, "z:out".into()), &[info(3), info(3)], progress, Arc::default());
+    sink.write(PartIndex(1), 0, b"two").unwrap();
+    sink.sync(&[PartIndex(1)]).unwrap();
+    sink.record(vec![(PartIndex(1), self::tree(b"two"))]).await.unwrap();
+    rig.zone.crash();
+
+    let mut found = [0; 3];
+    rig.zone.open_read(&path(1)).unwrap().read_at(&mut found, 0).unwrap();
+    assert_eq!(&found, b"two");
+    assert!(rig.zone.open_read(&path(0)).is_err());
 }
 
 #[tokio::test]
@@ -153,7 +214,7 @@ fn a_state_of_another_version_counts_as_nothing_held() {
 
     assert_eq!(DesprayState::decode(&state.encode()), state);
     let mut newer = state.encode();
-    newer[0] = 3;
+    newer[0] = 4;
     assert_eq!(DesprayState::decode(&newer), DesprayState::default());
     assert_eq!(DesprayState::decode(&[]), DesprayState::default());
 }

@@ -1,4 +1,4 @@
-//! A relay that issues identities and greets, and knows nothing else.
+//! A relay that issues identities and greets, takes origins of any job, and knows nothing else.
 
 use skyspray_certs::enroll::{
     BINDING_LABEL, ChannelBinding, EnrollRequest, EnrollResponse, Grant, Message as _,
@@ -15,14 +15,15 @@ use skyspray_link::request::Exchange;
 use skyspray_link::seam::{Clock as _, ManualClock};
 use skyspray_link::session::{Accepted, CloseCode, Session, SessionError};
 use skyspray_link::tls_clock::tls_clock;
-use skyspray_wire::message::{Reply, Request, Welcome};
+use skyspray_wire::ids::Epoch;
+use skyspray_wire::message::{Origins, RecordOrigins, Reply, Request, Welcome};
 use skyspray_wire::name::AgentName;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
-pub(super) struct FakeRelay {
+pub(crate) struct FakeRelay {
     pub(super) clock: Arc<ManualClock>,
     shared: Arc<Shared>,
     data: RelayAddress,
@@ -45,7 +46,11 @@ struct Record {
     issued: Option<IssuedIdentity>,
     asked: Vec<&'static str>,
     answers_to_lose: u32,
+    origins: Vec<Origins>,
 }
+
+/// The lease of every job.
+const EPOCH: Epoch = Epoch(2);
 
 fn rng() -> ring::rand::SystemRandom {
     ring::rand::SystemRandom::new()
@@ -101,6 +106,16 @@ impl FakeRelay {
     /// The next answers about identities are lost on the way.
     pub(super) fn lose_answers(&self, count: u32) {
         self.shared.record.lock().unwrap().answers_to_lose = count;
+    }
+
+    /// The epoch under which origins are taken.
+    pub(crate) fn epoch(&self) -> Epoch {
+        EPOCH
+    }
+
+    /// The pages of origins taken.
+    pub(crate) fn origins(&self) -> Vec<Origins> {
+        self.shared.record.lock().unwrap().origins.clone()
     }
 
     /// What was asked about identities.
@@ -186,6 +201,13 @@ impl Shared {
                     Err(refusal) => RenewResponse::Refused(refusal),
                 };
                 to.send(&Reply::Renewed(response.encode().unwrap().to_vec())).await
+            }
+            Request::RecordOrigins(RecordOrigins { epoch: EPOCH, origins, .. }) => {
+                self.record.lock().unwrap().origins.push(origins);
+                to.send(&Reply::Done).await
+            }
+            Request::RecordOrigins(_) => {
+                to.send(&Reply::Refused(Refusal::new(RefusalCode::EpochStale, ""))).await
             }
             _ => to.send(&Reply::Refused(Refusal::new(RefusalCode::JobUnknown, ""))).await,
         }

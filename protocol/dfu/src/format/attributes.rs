@@ -1,8 +1,10 @@
 //! A format as the attributes HPCC keeps with a logical file, and back.
 
-use super::RecordFormat;
 use super::csv::{CsvError, CsvFormat, CsvOptions, Role};
+use super::documents::{DOCUMENT_RECORD_DEFAULT, JsonFormat, JsonLinesFormat, RowError, XmlFormat};
 use super::list::list_text;
+use super::{ByteOrder, RecordFormat, VARIABLE_RECORD_DEFAULT};
+use crate::encoding::Encoding;
 use std::num::NonZeroU32;
 use thiserror::Error;
 
@@ -14,7 +16,10 @@ pub enum AttributeError {
     #[error("attributes name neither a format nor a kind")]
     Missing,
     /// A format without an implementation.
-    #[error("format {format:?} is unknown, known are fixed and csv")]
+    #[error(
+        "format {format:?} is unknown, known are fixed, variable, blocked, csv, xml and json, and \
+         HPCC's names of encodings"
+    )]
     Unknown {
         /// The value of `format`, or of `kind` where there is no format.
         format: String,
@@ -22,6 +27,12 @@ pub enum AttributeError {
     /// A fixed format without its record length.
     #[error("attribute recordSize is missing, a fixed format needs it")]
     NoRecordSize,
+    /// Rows of XML without the name of their elements.
+    #[error("attribute rowTag is missing, an xml format needs it")]
+    NoRowTag,
+    /// The row tag or path is none.
+    #[error("attribute rowTag names no rows")]
+    Row(#[from] RowError),
     /// A size that is no whole number from 1 to 4294967295.
     #[error("attribute {attribute} is {value:?}, expected a number of bytes from 1")]
     Size {
@@ -42,7 +53,7 @@ impl AttributeError {
             Self::Missing | Self::NoRecordSize => Some(8055),
             Self::Unknown { .. } => Some(8052),
             Self::Size { attribute: MAX_RECORD_SIZE, .. } => Some(8071),
-            Self::Size { .. } | Self::Csv(_) => None,
+            Self::Size { .. } | Self::Csv(_) | Self::NoRowTag | Self::Row(_) => None,
         }
     }
 }
@@ -52,16 +63,12 @@ impl RecordFormat {
     pub fn to_attributes(&self) -> Vec<(String, String)> {
         let mut attributes = Vec::new();
         let mut add = |name: &str, value: String| attributes.push((name.to_owned(), value));
+        add(KIND, self.kind().to_owned());
+        add(FORMAT, self.encoding().hpcc_format_name().unwrap_or(self.name()).to_owned());
         match self {
-            Self::Fixed { record_bytes } => {
-                add(KIND, "flat".to_owned());
-                add(FORMAT, self.name().to_owned());
-                add(RECORD_SIZE, record_bytes.to_string());
-            }
+            Self::Fixed { record_bytes } => add(RECORD_SIZE, record_bytes.to_string()),
             Self::Csv(csv) => {
                 let options = csv.options();
-                add(KIND, "csv".to_owned());
-                add(FORMAT, self.name().to_owned());
                 add(CSV_SEPARATE, list_text(&options.separators));
                 add(CSV_QUOTE, list_text(&options.quotes));
                 add(CSV_TERMINATE, list_text(&options.terminators));
@@ -71,8 +78,17 @@ impl RecordFormat {
                 if !options.quoted_terminator {
                     add(QUOTED_TERMINATOR, "0".to_owned());
                 }
-                add(MAX_RECORD_SIZE, options.max_record.to_string());
             }
+            Self::Xml(xml) => add(ROW_TAG, xml.row_tag().to_owned()),
+            Self::Json(json) => add(ROW_TAG, json.row_path()),
+            Self::JsonLines(_) => {
+                add(ROW_TAG, "/".to_owned());
+                add(JSON_LINES, "1".to_owned());
+            }
+            Self::Variable { .. } | Self::Blocked | Self::RecfmV | Self::RecfmVb | Self::Blob => {}
+        }
+        if let Some(max_record) = self.max_record() {
+            add(MAX_RECORD_SIZE, max_record.to_string());
         }
         attributes
     }
@@ -86,35 +102,93 @@ impl RecordFormat {
     pub fn from_attributes<'a>(
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, AttributeError> {
-        let attributes = attributes.into_iter().collect::<Vec<_>>();
-        let value = |name: &str| {
-            attributes.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+        let attributes = Attributes(attributes.into_iter().collect());
+        let kind = attributes.value(KIND);
+        let said = attributes.value(FORMAT).or(kind).ok_or(AttributeError::Missing)?;
+        let encoding = Encoding::from_hpcc_format_name(said);
+        let format = match encoding {
+            Some(_) => kind.unwrap_or("csv"),
+            None => said,
         };
-        let said = value(FORMAT).or(value(KIND)).ok_or(AttributeError::Missing)?;
-        match said {
+        let format = match format {
             "fixed" | "flat" => {
-                let text = value(RECORD_SIZE).ok_or(AttributeError::NoRecordSize)?;
-                Ok(Self::Fixed { record_bytes: size(RECORD_SIZE, text)? })
+                let text = attributes.value(RECORD_SIZE).ok_or(AttributeError::NoRecordSize)?;
+                Self::Fixed { record_bytes: size(RECORD_SIZE, text)? }
             }
-            "csv" => {
-                let mut options = CsvOptions::default();
-                for (role, name) in [
-                    (Role::Separator, CSV_SEPARATE),
-                    (Role::Quote, CSV_QUOTE),
-                    (Role::Terminator, CSV_TERMINATE),
-                    (Role::Escape, CSV_ESCAPE),
-                ] {
-                    if let Some(list) = value(name) {
-                        options.set(role, list)?;
-                    }
-                }
-                options.quoted_terminator = value(QUOTED_TERMINATOR) != Some("0");
-                if let Some(text) = value(MAX_RECORD_SIZE) {
-                    options.max_record = size(MAX_RECORD_SIZE, text)?;
-                }
-                Ok(Self::Csv(CsvFormat::try_new(options)?))
+            "csv" => Self::Csv(attributes.csv()?),
+            "variable" => attributes.variable(ByteOrder::Little)?,
+            "variablebigendian" => attributes.variable(ByteOrder::Big)?,
+            "blocked" => Self::Blocked,
+            "recfmv" => Self::RecfmV,
+            "recfmvb" => Self::RecfmVb,
+            "blob" => Self::Blob,
+            "xml" | "json" | "jsonl" => attributes.document(format)?,
+            other => return Err(AttributeError::Unknown { format: other.to_owned() }),
+        };
+        Ok(encoding.map_or(format.clone(), |encoding| format.with_encoding(encoding)))
+    }
+
+    /// HPCC's kind of the format.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Xml(_) => "xml",
+            Self::Json(_) | Self::JsonLines(_) => "json",
+            _ => "flat",
+        }
+    }
+}
+
+/// Attributes by name.
+struct Attributes<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Attributes<'a> {
+    fn value(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
+    }
+
+    fn max_record(&self) -> Result<Option<NonZeroU32>, AttributeError> {
+        self.value(MAX_RECORD_SIZE).map(|text| size(MAX_RECORD_SIZE, text)).transpose()
+    }
+
+    fn csv(&self) -> Result<CsvFormat, AttributeError> {
+        let mut options = CsvOptions::default();
+        for (role, name) in [
+            (Role::Separator, CSV_SEPARATE),
+            (Role::Quote, CSV_QUOTE),
+            (Role::Terminator, CSV_TERMINATE),
+            (Role::Escape, CSV_ESCAPE),
+        ] {
+            if let Some(list) = self.value(name) {
+                options.set(role, list)?;
             }
-            other => Err(AttributeError::Unknown { format: other.to_owned() }),
+        }
+        options.quoted_terminator = self.value(QUOTED_TERMINATOR) != Some("0");
+        options.max_record = self.max_record()?.unwrap_or(options.max_record);
+        Ok(CsvFormat::try_new(options)?)
+    }
+
+    fn variable(&self, order: ByteOrder) -> Result<RecordFormat, AttributeError> {
+        let max_record = self.max_record()?.unwrap_or(VARIABLE_RECORD_DEFAULT);
+        Ok(RecordFormat::Variable { order, max_record })
+    }
+
+    /// A row tag that starts with a slash is the path of JSON rows.
+    fn document(&self, format: &str) -> Result<RecordFormat, AttributeError> {
+        let max_record = self.max_record()?.unwrap_or(DOCUMENT_RECORD_DEFAULT);
+        if format == "jsonl" || self.value(JSON_LINES) == Some("1") {
+            let lines = JsonLinesFormat::default();
+            return Ok(RecordFormat::JsonLines(JsonLinesFormat { max_record, ..lines }));
+        }
+        match (format, self.value(ROW_TAG)) {
+            ("xml", None) => Err(AttributeError::NoRowTag),
+            ("xml", Some(tag)) if !tag.starts_with('/') => {
+                Ok(RecordFormat::Xml(XmlFormat::try_new(tag)?.with_max_record(max_record)))
+            }
+            (_, path) => {
+                let json = JsonFormat::try_new(path.unwrap_or("/"))?;
+                Ok(RecordFormat::Json(json.with_max_record(max_record)))
+            }
         }
     }
 }
@@ -131,6 +205,9 @@ const CSV_QUOTE: &str = "csvQuote";
 const CSV_TERMINATE: &str = "csvTerminate";
 const CSV_ESCAPE: &str = "csvEscape";
 const QUOTED_TERMINATOR: &str = "quotedTerminator";
+const ROW_TAG: &str = "rowTag";
+/// Ours: HPCC reads lines as documents one after the other.
+const JSON_LINES: &str = "jsonLines";
 const MAX_RECORD_SIZE: &str = "maxRecordSize";
 
 #[cfg(test)]
@@ -173,8 +250,22 @@ mod tests {
             escapes: vec![b"\\".to_vec()],
             quoted_terminator: false,
             max_record: NonZeroU32::new(8192).unwrap(),
+            encoding: Encoding::Utf16Be,
         };
+        let max_record = NonZeroU32::new(77).unwrap();
+        let xml = XmlFormat::try_new("ns:row").unwrap().with_max_record(max_record);
         for format in [
+            RecordFormat::Variable { order: ByteOrder::Little, max_record },
+            RecordFormat::Variable { order: ByteOrder::Big, max_record },
+            RecordFormat::Blocked,
+            RecordFormat::RecfmV,
+            RecordFormat::RecfmVb,
+            RecordFormat::Blob,
+            RecordFormat::Xml(xml).with_encoding(Encoding::Utf32Le),
+            RecordFormat::Json(JsonFormat::try_new("/").unwrap()),
+            RecordFormat::Json(JsonFormat::try_new("/a/b").unwrap()),
+            RecordFormat::JsonLines(JsonLinesFormat { max_record, encoding: Encoding::Utf16Le }),
+            RecordFormat::Csv(CsvFormat::default()).with_encoding(Encoding::Utf8),
             RecordFormat::Csv(CsvFormat::try_new(options).unwrap()),
             RecordFormat::Csv(CsvFormat::tab_separated()),
             RecordFormat::Fixed { record_bytes: NonZeroU32::MAX },

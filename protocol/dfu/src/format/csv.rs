@@ -1,6 +1,7 @@
 //! The options of a delimited format, checked once.
 
 use super::list::{ListError, list_text, parse_list};
+use crate::encoding::Encoding;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use thiserror::Error;
@@ -102,6 +103,8 @@ pub struct CsvOptions {
     pub quoted_terminator: bool,
     /// Longest record, in bytes with its terminator.
     pub max_record: NonZeroU32,
+    /// How the text is stored; the delimiters here are always UTF-8.
+    pub encoding: Encoding,
 }
 
 impl Default for CsvOptions {
@@ -114,6 +117,7 @@ impl Default for CsvOptions {
             escapes: Vec::new(),
             quoted_terminator: true,
             max_record: MAX_RECORD_DEFAULT,
+            encoding: Encoding::Ascii,
         }
     }
 }
@@ -183,6 +187,36 @@ impl CsvFormat {
     /// HPCC's defaults with a tab as the separator.
     pub fn tab_separated() -> Self {
         Self(CsvOptions { separators: vec![b"\t".to_vec()], ..CsvOptions::default() })
+    }
+
+    /// Lines, each ended by a line feed, with or without a carriage return before it; nothing in
+    /// them is looked at.
+    pub fn lines(max_record: NonZeroU32) -> Self {
+        let options = CsvOptions::default();
+        Self(CsvOptions { separators: Vec::new(), quotes: Vec::new(), max_record, ..options })
+    }
+
+    /// The same format with every delimiter as `map` makes it. The new ones must differ where the
+    /// old ones do.
+    pub(crate) fn map_tokens(
+        &self,
+        map: impl Fn(&[u8]) -> Vec<u8>,
+        max_record: NonZeroU32,
+    ) -> Self {
+        let list = |tokens: &[Vec<u8>]| tokens.iter().map(|token| map(token)).collect();
+        Self(CsvOptions {
+            separators: list(&self.0.separators),
+            quotes: list(&self.0.quotes),
+            terminators: list(&self.0.terminators),
+            escapes: list(&self.0.escapes),
+            max_record,
+            ..self.0
+        })
+    }
+
+    /// Says how the text is stored.
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        self.0.encoding = encoding;
     }
 
     /// The options.

@@ -8,23 +8,39 @@ pub(super) struct Boundaries {
     /// `None` where the stream's length does not decide.
     total: Option<u64>,
     parts: NonZeroU32,
+    /// Bytes of a code unit; the total and the ends it gives are in bytes and units.
+    unit: u64,
 }
 
 impl Boundaries {
-    pub(super) fn balanced(total: u64, parts: NonZeroU32) -> Self {
-        Self { total: Some(total), parts }
+    /// Parts of about equal length. `total` is in bytes, what the ends are given in has `unit`
+    /// bytes: a part ends after the same record in either.
+    pub(super) fn balanced(total: u64, parts: NonZeroU32, unit: u64) -> Self {
+        Self { total: Some(total), parts, unit }
     }
 
     pub(super) fn none(parts: NonZeroU32) -> Self {
-        Self { total: None, parts }
+        Self { total: None, parts, unit: 1 }
     }
 
     pub(super) fn parts(&self) -> u32 {
         self.parts.get()
     }
 
+    /// The first ideal end after `at`, looked for from `part` on.
+    pub(super) fn next_after(&self, at: u64, part: u32) -> u64 {
+        (part..self.parts()).map(|part| self.end_of(part)).find(|&end| end > at).unwrap_or(u64::MAX)
+    }
+
     /// The ideal end of `part`, counted from 0; `u64::MAX` where it takes all that comes.
     pub(super) fn end_of(&self, part: u32) -> u64 {
+        match self.end_in_bytes(part) {
+            u64::MAX => u64::MAX,
+            end => end / self.unit,
+        }
+    }
+
+    fn end_in_bytes(&self, part: u32) -> u64 {
         let parts = u64::from(self.parts.get());
         let ordinal = u64::from(part) + 1;
         match self.total {
@@ -45,7 +61,7 @@ mod tests {
     use super::*;
 
     fn ends(total: u64, parts: u32) -> Vec<u64> {
-        let boundaries = Boundaries::balanced(total, NonZeroU32::new(parts).unwrap());
+        let boundaries = Boundaries::balanced(total, NonZeroU32::new(parts).unwrap(), 1);
         (0..parts).map(|part| boundaries.end_of(part)).collect()
     }
 

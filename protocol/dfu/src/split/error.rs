@@ -1,6 +1,6 @@
 //! Why sources cannot be split, with the place and HPCC's number.
 
-use skyspray_wire::ids::PartIndex;
+use crate::encoding::InvalidText;
 use thiserror::Error;
 
 /// Why sources cannot be split as asked. `source_index` counts from 0 (texts from 1), offsets are
@@ -21,6 +21,64 @@ pub enum SplitError {
         /// Length of a record in bytes.
         record_bytes: u32,
     },
+    /// The text is no whole number of code units: another encoding, or a file cut off.
+    #[error(
+        "source {} ends inside a character: {length} bytes of text are no multiple of {unit_bytes}",
+        source_index + 1
+    )]
+    PartialUnit {
+        /// The source.
+        source_index: usize,
+        /// Length of its text in bytes, without a byte order mark.
+        length: u64,
+        /// Bytes of a code unit.
+        unit_bytes: u8,
+    },
+    /// The text is not what its encoding allows.
+    #[error("source {} at offset {offset}: {what}", source_index + 1)]
+    InvalidText {
+        /// The source.
+        source_index: usize,
+        /// Where the first wrong byte is.
+        offset: u64,
+        /// The rule it breaks.
+        what: String,
+    },
+    /// A record, block or document breaks a rule of its format.
+    #[error("source {} at offset {offset}: {rule}", source_index + 1)]
+    Malformed {
+        /// The source.
+        source_index: usize,
+        /// Where.
+        offset: u64,
+        /// The rule.
+        rule: Rule,
+    },
+    /// What stands before the first or after the last record is not what was said: the caller
+    /// found it another way, and finds it exactly with [`super::super::probe`].
+    #[error(
+        "source {} has its last record end at offset {offset}, not where it was looked for",
+        source_index + 1
+    )]
+    FooterElsewhere {
+        /// The source.
+        source_index: usize,
+        /// Where its last record ends, if that is known.
+        offset: u64,
+    },
+    /// The format cannot be written as asked.
+    #[error("{from} cannot be stored as {to}")]
+    NoConversion {
+        /// Name of the format or encoding of the sources.
+        from: &'static str,
+        /// What was asked for.
+        to: &'static str,
+        /// HPCC's number.
+        number: u16,
+    },
+    /// The delimiters hold too many characters outside ASCII for text of wide characters.
+    #[error("delimiters hold more than 127 different characters outside ASCII")]
+    TooManyCharacters,
     /// Whole sources cannot fill more parts than there are sources.
     #[error("{sources} whole sources cannot fill {parts} parts")]
     FewerSources {
@@ -47,6 +105,8 @@ pub enum SplitError {
         max_record: u32,
         /// Where a quote was opened that was still open at the limit: often the real mistake.
         quote: Option<u64>,
+        /// HPCC's number for the format.
+        number: u16,
     },
     /// The source ends inside quotes.
     #[error("source {} at offset {offset}: quote is never closed", source_index + 1)]
@@ -110,19 +170,6 @@ pub enum SplitError {
         /// Sources announced.
         sources: usize,
     },
-    /// The checkpoint was made for other sources or parts.
-    #[error(
-        "checkpoint at source {}, offset {offset}, part {part} lies outside this split",
-        source_index + 1
-    )]
-    ForeignCheckpoint {
-        /// The checkpoint's source.
-        source_index: usize,
-        /// Its offset in that source.
-        offset: u64,
-        /// Its part.
-        part: PartIndex,
-    },
 }
 
 impl SplitError {
@@ -131,8 +178,11 @@ impl SplitError {
         match self {
             Self::PartialRecord { .. } => Some(8078),
             Self::FewerSources { .. } => Some(8067),
-            Self::RecordTooLong { .. } => Some(8102),
+            Self::RecordTooLong { number, .. } => Some(*number),
             Self::InconsistentQuote { .. } => Some(8118),
+            Self::PartialUnit { .. } => Some(8079),
+            Self::Malformed { rule, .. } => rule.hpcc_number(),
+            Self::NoConversion { number, .. } => Some(*number),
             _ => None,
         }
     }
@@ -143,7 +193,13 @@ impl SplitError {
             Self::RecordTooLong { source_index, offset, .. }
             | Self::UnterminatedQuote { source_index, offset }
             | Self::InconsistentQuote { source_index, offset }
-            | Self::CannotMend { source_index, offset } => Some((source_index, offset)),
+            | Self::CannotMend { source_index, offset }
+            | Self::InvalidText { source_index, offset, .. }
+            | Self::Malformed { source_index, offset, .. }
+            | Self::FooterElsewhere { source_index, offset } => Some((source_index, offset)),
+            Self::PartialUnit { source_index, length, unit_bytes } => {
+                Some((source_index, length - length % u64::from(unit_bytes)))
+            }
             Self::PartialRecord { source_index, length, record_bytes } => {
                 Some((source_index, length - length % u64::from(record_bytes)))
             }
@@ -158,33 +214,197 @@ fn open_quote(quote: Option<u64>) -> String {
     quote.map_or_else(String::new, |offset| format!(", a quote opened at offset {offset} is open"))
 }
 
-/// What a scanner found; offsets are in the stream of all sources.
+/// A rule of a format that data break, for people.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A length-prefixed record, or a block of them, is cut off by the end of the source.
+    #[error("the last record is cut off by the end of the file")]
+    RecordCutOff,
+    /// A record descriptor word is none.
+    #[error(
+        "record descriptor word is wrong, expected a length of 4 or more in 2 bytes and 2 zero bytes"
+    )]
+    RecordDescriptor,
+    /// A block descriptor word is none.
+    #[error(
+        "block descriptor word is wrong, expected a length of 8 or more, standard or extended form"
+    )]
+    BlockDescriptor,
+    /// A block goes on beyond the end of the source.
+    #[error("block is cut off by the end of the file")]
+    BlockCutOff,
+    /// A record goes on beyond the end of the source, which its descriptor word says.
+    #[error("record goes on beyond the end of the file, says its descriptor word")]
+    RecordBeyondFile,
+    /// A record goes on beyond its block.
+    #[error("record goes on beyond the end of its block")]
+    RecordBeyondBlock,
+    /// A block holds more than it can.
+    #[error("block says it holds more than 32764 bytes")]
+    BlockTooFull,
+    /// No element has the row tag.
+    #[error("no row was found: no element has the row tag")]
+    NoRowTag,
+    /// Nothing is at the row path.
+    #[error("no row was found: the row path names no array")]
+    NoRowPath,
+    /// Markup that is never closed.
+    #[error("the document ends inside a row, comment, CDATA section or tag")]
+    DocumentCutOff,
+    /// An end tag without its start tag.
+    #[error("end tag of a row that was not opened")]
+    RowNotOpened,
+    /// The rows of a JSON document are not separated by commas, or not in one way.
+    #[error("expected one comma between every two rows, or blanks alone between all of them")]
+    Separator,
+    /// Between the rows of a JSON document stands what starts no value.
+    #[error("expected a JSON value here")]
+    Value,
+    /// Something follows a JSON document.
+    #[error("something follows the end of the document")]
+    BehindDocument,
+    /// A source has its rows elsewhere than the sources before it.
+    #[error("rows are in an array here and at the root in a source before, or the other way round")]
+    MixedRoots,
+    /// Brackets that do not match.
+    #[error("closing bracket does not match the one that was opened")]
+    Bracket,
+    /// Values nested too deep.
+    #[error("values are nested deeper than 1024")]
+    Depth,
+}
+
+impl Rule {
+    /// HPCC's number for this cause, where it has one.
+    pub fn hpcc_number(self) -> Option<u16> {
+        match self {
+            Self::RecordCutOff => Some(8080),
+            Self::RecordDescriptor => Some(8104),
+            Self::BlockDescriptor => Some(8105),
+            Self::BlockCutOff => Some(8106),
+            Self::RecordBeyondBlock | Self::RecordBeyondFile => Some(8107),
+            Self::NoRowTag => Some(8098),
+            Self::NoRowPath => Some(8109),
+            Self::DocumentCutOff => Some(8101),
+            Self::BlockTooFull
+            | Self::RowNotOpened
+            | Self::Separator
+            | Self::Value
+            | Self::BehindDocument
+            | Self::MixedRoots
+            | Self::Bracket
+            | Self::Depth => None,
+        }
+    }
+}
+
+/// What a scanner found; offsets are in code units of the stream of all sources.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fault {
-    TooLong { record_start: u64, max_record: u32, quote: Option<u64> },
-    Unterminated { quote: u64 },
-    Inconsistent { quote: u64 },
-    CannotMend { end: u64 },
+    TooLong {
+        record_start: u64,
+        max_record: u32,
+        quote: Option<u64>,
+    },
+    Unterminated {
+        quote: u64,
+    },
+    Inconsistent {
+        quote: u64,
+    },
+    CannotMend {
+        end: u64,
+    },
+    Malformed {
+        at: u64,
+        rule: Rule,
+    },
+    /// Records end at `at`, although the source was said to end its records elsewhere.
+    FooterElsewhere {
+        at: u64,
+    },
+}
+
+/// Where the stream's offsets are in a source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) source_index: usize,
+    /// Where the source's records start in the stream, in units.
+    pub(super) start: u64,
+    /// Where they start in the source, in bytes.
+    pub(super) front: u64,
+    /// Bytes of a unit.
+    pub(super) unit: u64,
+    /// HPCC's number for a record that is too long.
+    pub(super) too_long: u16,
+}
+
+impl Place {
+    /// The offset in the source, in bytes.
+    pub(super) fn offset(self, at: u64) -> u64 {
+        at.saturating_sub(self.start) * self.unit + self.front
+    }
 }
 
 impl Fault {
-    pub(super) fn in_source(self, source_index: usize, start: u64) -> SplitError {
+    pub(super) fn in_source(self, place: Place) -> SplitError {
+        let source_index = place.source_index;
+        let offset = |at| place.offset(at);
         match self {
             Self::TooLong { record_start, max_record, quote } => SplitError::RecordTooLong {
                 source_index,
-                offset: record_start - start,
-                max_record,
-                quote: quote.map(|quote| quote - start),
+                offset: offset(record_start),
+                max_record: max_record.saturating_mul(u32::try_from(place.unit).unwrap_or(1)),
+                quote: quote.map(offset),
+                number: place.too_long,
             },
             Self::Unterminated { quote } => {
-                SplitError::UnterminatedQuote { source_index, offset: quote - start }
+                SplitError::UnterminatedQuote { source_index, offset: offset(quote) }
             }
             Self::Inconsistent { quote } => {
-                SplitError::InconsistentQuote { source_index, offset: quote - start }
+                SplitError::InconsistentQuote { source_index, offset: offset(quote) }
             }
             Self::CannotMend { end } => {
-                SplitError::CannotMend { source_index, offset: end - start }
+                SplitError::CannotMend { source_index, offset: offset(end) }
             }
+            Self::Malformed { at, rule } => {
+                SplitError::Malformed { source_index, offset: offset(at), rule }
+            }
+            Self::FooterElsewhere { at } => {
+                SplitError::FooterElsewhere { source_index, offset: offset(at) }
+            }
+        }
+    }
+}
+
+/// What a rewriter found; the offset counts from the first byte it was ever given.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum RewriteFault {
+    Text(InvalidText),
+    Malformed { at: u64, rule: Rule },
+}
+
+impl From<InvalidText> for RewriteFault {
+    fn from(text: InvalidText) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl RewriteFault {
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.offset,
+            Self::Malformed { at, .. } => *at,
+        }
+    }
+
+    pub(super) fn in_source(self, source_index: usize, offset: u64) -> SplitError {
+        match self {
+            Self::Text(text) => {
+                SplitError::InvalidText { source_index, offset, what: text.fault.to_string() }
+            }
+            Self::Malformed { rule, .. } => SplitError::Malformed { source_index, offset, rule },
         }
     }
 }

@@ -1,47 +1,41 @@
 //! Records of one length: arithmetic only. The record an ideal boundary lies in belongs to the
 //! later part.
 
-use super::SplitError;
+use super::error::Fault;
 use super::ledger::Ledger;
+use super::scan::Scan;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
+/// That every source is a whole number of records was checked before.
 #[derive(Debug)]
 pub(super) struct Fixed {
     record_bytes: u64,
+    source_start: u64,
+    source_end: u64,
 }
 
 impl Fixed {
-    pub(super) fn try_new(
-        record_bytes: NonZeroU32,
-        source_lengths: &[u64],
-    ) -> Result<Self, SplitError> {
-        let record_bytes = record_bytes.get();
-        let partial = source_lengths.iter().position(|l| l % u64::from(record_bytes) != 0);
-        match partial {
-            Some(source_index) => Err(SplitError::PartialRecord {
-                source_index,
-                length: source_lengths[source_index],
-                record_bytes,
-            }),
-            None => Ok(Self { record_bytes: u64::from(record_bytes) }),
-        }
+    pub(super) fn new(record_bytes: NonZeroU32) -> Self {
+        Self { record_bytes: u64::from(record_bytes.get()), source_start: 0, source_end: 0 }
     }
 
-    /// The bytes of whole records among `bytes`.
-    pub(super) fn whole_records(&self, bytes: u64) -> u64 {
-        bytes - bytes % self.record_bytes
+    fn count(&self, at: u64, ledger: &mut Ledger) {
+        ledger.part_records = (at - ledger.part_start) / self.record_bytes;
+    }
+}
+
+impl Scan for Fixed {
+    fn begin_source(&mut self, start: u64, end: u64, _ledger: &mut Ledger) -> Result<(), Fault> {
+        self.source_start = start;
+        self.source_end = end;
+        Ok(())
     }
 
-    /// The whole records among `bytes`.
-    pub(super) fn records(&self, bytes: u64) -> u64 {
-        bytes / self.record_bytes
-    }
-
-    /// Attributes everything of `source` before `end`, the end of the block.
-    pub(super) fn scan(&self, end: u64, source: Range<u64>, ledger: &mut Ledger) {
-        while ledger.limit < source.end {
-            let split = source.start + self.whole_records(ledger.limit - source.start);
+    fn scan(&mut self, block: &[u8], base: u64, ledger: &mut Ledger) -> Result<(), Fault> {
+        let end = base + block.len() as u64;
+        while ledger.limit < self.source_end {
+            let within = ledger.limit - self.source_start;
+            let split = ledger.limit - within % self.record_bytes;
             if split > end {
                 break;
             }
@@ -50,10 +44,10 @@ impl Fixed {
         }
         ledger.attribute(end);
         self.count(end, ledger);
+        Ok(())
     }
 
-    fn count(&self, at: u64, ledger: &mut Ledger) {
-        ledger.attribute(at);
-        ledger.part_records = self.records(ledger.part_offset(at));
+    fn end_source(&mut self, _end: u64, _mend: bool, _ledger: &mut Ledger) -> Result<(), Fault> {
+        Ok(())
     }
 }

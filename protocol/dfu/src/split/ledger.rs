@@ -1,134 +1,156 @@
-//! The books of a split: which part is being filled, with what, and where the record began.
-//!
-//! Scanners report where records end; offsets are in the stream of all sources.
+//! Which part every byte of the stream belongs to. Scanners report where records end; offsets are
+//! in code units of the stream of all sources, without what is in no part.
 
-use super::Checkpoint;
 use super::boundaries::Boundaries;
 use skyspray_wire::ids::PartIndex;
 use std::collections::VecDeque;
-use std::ops::Range;
 
-/// What belongs to a part, in part order and without gaps.
+/// Which part gets the record an ideal boundary lies in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Spanning {
+    /// The part before the boundary: it ends with the first record that ends beyond it.
+    Earlier,
+    /// The part after the boundary: the one before ends with the last record that ends at or
+    /// before it. A record's end is known only once it was read, so the record that may have to
+    /// move is held back; `record_max` units bound that.
+    Later { record_max: u64 },
+}
+
+/// What becomes of the stream, in order.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Piece {
-    /// Bytes of the block last pushed.
-    Bytes {
-        /// The part they belong to.
-        part: PartIndex,
-        /// Where they are in the block.
-        range: Range<usize>,
-    },
-    /// Bytes that are not in the block last pushed: a terminator that mends a source, or a
-    /// delimiter cut by the edge between two blocks. At most a few delimiters long.
-    Literal {
-        /// The part they belong to.
-        part: PartIndex,
-        /// The bytes.
-        bytes: Vec<u8>,
-    },
-    /// The part is complete. Said once for every part, in part order.
-    PartEnd {
-        /// The part.
-        part: PartIndex,
-        /// Its length in bytes.
-        length: u64,
-        /// Records in it.
-        records: u64,
-    },
+pub(super) enum Entry {
+    /// The stream from one offset to another belongs to the part being filled.
+    Run { from: u64, to: u64 },
+    /// The stream from one offset to another separates records; it is in no part.
+    Gap { from: u64, to: u64 },
+    /// Bytes no source has, as the scanner sees text, belong to the part being filled.
+    Added { bytes: Vec<u8> },
+    /// The part being filled is complete, with this many records.
+    PartEnd { part: PartIndex, records: u64 },
 }
 
 #[derive(Debug)]
 pub(super) struct Ledger {
     boundaries: Boundaries,
+    spanning: Spanning,
     /// The part being filled; the number of parts when all have ended.
     part: u32,
-    /// The ideal end of the part being filled: the first record end beyond it ends the part.
+    /// The end of the part being filled if records did not matter, or where the search for a
+    /// record's end was told to begin.
     pub(super) limit: u64,
-    part_length: u64,
+    /// The end of the part being filled if records did not matter.
+    ideal: u64,
+    /// Ideal boundaries not passed yet, and for each where the search was told to begin.
+    searches: VecDeque<(u64, u64)>,
+    /// Where the part being filled starts.
+    pub(super) part_start: u64,
+    /// Records that have ended in the part being filled.
     pub(super) part_records: u64,
     /// Where the record in progress starts.
     pub(super) record_start: u64,
     /// Index of the terminator last seen.
     pub(super) terminator: u8,
-    /// Quotes in the middle of fields since the limit, in the record in progress.
+    /// Quotes in the middle of fields since the ideal end, in the record in progress.
     strays: u8,
-    /// Everything before this offset is in a piece.
+    /// Everything before this offset is in an entry.
     attributed: u64,
-    block_start: u64,
-    /// The bytes between `attributed` and `block_start`.
-    pub(super) held: Vec<u8>,
-    pub(super) pieces: VecDeque<Piece>,
+    entries: VecDeque<Entry>,
 }
 
 impl Ledger {
-    pub(super) fn new(boundaries: Boundaries) -> Self {
+    pub(super) fn new(boundaries: Boundaries, spanning: Spanning) -> Self {
         Self {
             boundaries,
+            spanning,
             part: 0,
             limit: boundaries.end_of(0),
-            part_length: 0,
+            ideal: boundaries.end_of(0),
+            searches: VecDeque::new(),
+            part_start: 0,
             part_records: 0,
             record_start: 0,
             terminator: 0,
             strays: 0,
             attributed: 0,
-            block_start: 0,
-            held: Vec::new(),
-            pieces: VecDeque::new(),
+            entries: VecDeque::new(),
         }
     }
 
-    pub(super) fn resume(&mut self, at: u64, checkpoint: &Checkpoint) {
-        self.part = checkpoint.part.0;
-        self.limit = self.boundaries.end_of(self.part);
-        self.part_length = checkpoint.part_offset;
-        self.part_records = checkpoint.part_records;
-        self.terminator = checkpoint.terminator;
-        self.record_start = at;
-        self.attributed = at;
-        self.block_start = at;
+    /// The next entry.
+    pub(super) fn poll(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
     }
 
-    /// The part being filled, or the last one when all have ended.
-    pub(super) fn part(&self) -> PartIndex {
-        PartIndex(self.part.min(self.boundaries.parts() - 1))
+    /// Everything before this offset is in an entry.
+    pub(super) fn attributed(&self) -> u64 {
+        self.attributed
     }
 
-    /// Where `at`, not beyond what is attributed, lies in the part being filled.
-    pub(super) fn part_offset(&self, at: u64) -> u64 {
-        self.part_length - (self.attributed - at)
+    /// The first ideal boundary after `at`.
+    pub(super) fn boundary_after(&self, at: u64) -> u64 {
+        self.boundaries.next_after(at, self.part)
     }
 
-    pub(super) fn begin_block(&mut self, start: u64) {
-        self.block_start = start;
+    /// Whether `at` is an ideal boundary where a part may have to end, and nobody has said yet
+    /// where the search begins. Where the scanner holds bytes back, a record in them may still
+    /// end the part before.
+    pub(super) fn is_undecided_at(&self, at: u64) -> bool {
+        let holds_back = self.attributed < at && self.limit < at;
+        let due = self.ideal == at || (holds_back && self.boundary_after(at - 1) == at);
+        due && self.searches.iter().all(|&(ideal, _)| ideal != at)
+    }
+
+    /// The part that should end at `ideal` ends with the first record that ends beyond `limit`.
+    pub(super) fn decide(&mut self, ideal: u64, limit: u64) {
+        self.searches.push_back((ideal, limit));
+        if ideal == self.ideal {
+            self.limit = limit;
+        }
+    }
+
+    /// Everything before `to` was looked at. It belongs to the part being filled, as far as no
+    /// record in progress may have to move.
+    pub(super) fn scanned(&mut self, to: u64) {
+        match self.spanning {
+            Spanning::Later { record_max }
+                if self.limit < self.record_start.saturating_add(record_max) =>
+            {
+                self.attribute(self.record_start);
+            }
+            _ => self.attribute(to),
+        }
     }
 
     /// Gives everything before `to` to the part being filled.
     pub(super) fn attribute(&mut self, to: u64) {
-        let part = PartIndex(self.part);
-        let held_to = to.min(self.block_start);
-        if held_to > self.attributed {
-            let count = usize::try_from(held_to - self.attributed).expect("a few delimiters");
-            let bytes = self.held.drain(..count).collect();
-            self.pieces.push_back(Piece::Literal { part, bytes });
-            self.part_length += held_to - self.attributed;
-            self.attributed = held_to;
-        }
         if to > self.attributed {
-            let in_block = |at: u64| usize::try_from(at - self.block_start).expect("in the block");
-            let range = in_block(self.attributed)..in_block(to);
-            self.pieces.push_back(Piece::Bytes { part, range });
-            self.part_length += to - self.attributed;
+            self.entries.push_back(Entry::Run { from: self.attributed, to });
+            self.attributed = to;
+        }
+    }
+
+    /// Everything not yet attributed before `to` is in no part.
+    pub(super) fn drop_to(&mut self, to: u64) {
+        if to > self.attributed {
+            self.entries.push_back(Entry::Gap { from: self.attributed, to });
             self.attributed = to;
         }
     }
 
     /// One record ends before `end`.
     pub(super) fn end_record(&mut self, end: u64) {
-        self.end_records(1, end);
-        if end > self.limit {
-            self.end_part(end);
-            self.end_parts_due(end);
+        match self.spanning {
+            Spanning::Earlier => {
+                self.end_records(1, end);
+                if end > self.limit {
+                    self.end_part(end);
+                    self.end_parts_due(end);
+                }
+            }
+            Spanning::Later { .. } => {
+                self.begin_record(self.record_start, end);
+                self.end_records(1, end);
+            }
         }
     }
 
@@ -139,13 +161,30 @@ impl Ledger {
         self.strays = 0;
     }
 
-    /// Notes a quote in the middle of a field. `true` if the record decides a split and this is
-    /// the second such quote in it.
-    pub(super) fn is_inconsistent(&mut self, quote: u64) -> bool {
-        if quote >= self.limit {
-            self.strays += 1;
+    /// A record is known to lie from `start` to `end`: a part that should end inside it ends
+    /// before it.
+    pub(super) fn begin_record(&mut self, start: u64, end: u64) {
+        while self.limit < end {
+            self.end_part(start);
         }
-        self.strays >= 2
+    }
+
+    /// A record ends before `end`, and what closes it begins at `close`: every part that should
+    /// end at or before `close` ends with it.
+    pub(super) fn end_element(&mut self, close: u64, end: u64) {
+        self.end_records(1, end);
+        while self.limit <= close {
+            self.end_part(end);
+        }
+    }
+
+    /// Notes a quote in the middle of a field. `true` if the record decides a split and this is
+    /// not the first such quote in it since the ideal boundary.
+    pub(super) fn is_inconsistent(&mut self, quote: u64) -> bool {
+        if quote >= self.ideal {
+            self.strays = self.strays.saturating_add(1);
+        }
+        self.strays >= 2 && quote >= self.limit
     }
 
     /// Ends every part that should end at or before `at`, where a record starts.
@@ -165,22 +204,33 @@ impl Ledger {
     /// Ends the part being filled before `at`.
     pub(super) fn end_part(&mut self, at: u64) {
         self.attribute(at);
-        self.pieces.push_back(Piece::PartEnd {
-            part: PartIndex(self.part),
-            length: self.part_length,
-            records: self.part_records,
-        });
+        self.entries
+            .push_back(Entry::PartEnd { part: PartIndex(self.part), records: self.part_records });
         self.part += 1;
-        self.limit = self.boundaries.end_of(self.part);
-        self.part_length = 0;
+        self.ideal = self.boundaries.end_of(self.part);
+        self.searches.retain(|&(ideal, _)| ideal >= self.ideal);
+        // A boundary that was passed already needs no search.
+        self.limit = match self.searches.front() {
+            Some(&(ideal, limit)) if ideal == self.ideal && at < ideal => limit,
+            _ => self.ideal,
+        };
+        self.part_start = at;
         self.part_records = 0;
     }
 
     /// Adds bytes that no source has to the part being filled.
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        self.part_length += bytes.len() as u64;
-        let part = PartIndex(self.part);
-        self.pieces.push_back(Piece::Literal { part, bytes: bytes.to_vec() });
+        self.entries.push_back(Entry::Added { bytes: bytes.to_vec() });
+    }
+
+    /// The record in progress ends at `end`, the end of a source, without its terminator, which is
+    /// added. Under [`Spanning::Later`] it moves to the next part first, if it has to.
+    pub(super) fn mend(&mut self, end: u64, terminator: &[u8]) {
+        if let Spanning::Later { .. } = self.spanning {
+            self.begin_record(self.record_start, end);
+        }
+        self.attribute(end);
+        self.add(terminator);
     }
 
     pub(super) fn finish(&mut self) {

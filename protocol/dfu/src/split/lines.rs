@@ -7,6 +7,7 @@
 use super::error::Fault;
 use super::ledger::Ledger;
 use super::masks::{BLOCK_BYTES, occurrences, prefix_parity};
+use super::scan::Scan;
 use crate::format::CsvFormat;
 use memchr::{memchr, memchr_iter, memrchr};
 
@@ -87,51 +88,6 @@ impl Lines {
             state: State::START,
             previous: 0,
         })
-    }
-
-    pub(super) fn terminator_count(&self) -> usize {
-        self.terminators.tokens.len()
-    }
-
-    /// Takes a block that starts at `base`, and attributes all of it.
-    pub(super) fn scan(
-        &mut self,
-        block: &[u8],
-        base: u64,
-        ledger: &mut Ledger,
-    ) -> Result<(), Fault> {
-        let mut start = base;
-        for window in block.chunks(WINDOW_BYTES) {
-            let mut at = 0;
-            while at < window.len() {
-                at = self.step(Window { bytes: window, start }, at, ledger)?;
-                self.check_length(start + at as u64, ledger)?;
-            }
-            self.previous = window[window.len() - 1];
-            start += window.len() as u64;
-        }
-        ledger.attribute(start);
-        Ok(())
-    }
-
-    /// The source ends before `end`; `mend` says that another one follows.
-    pub(super) fn end_source(
-        &mut self,
-        end: u64,
-        mend: bool,
-        ledger: &mut Ledger,
-    ) -> Result<(), Fault> {
-        if let State::Inside { opened } = self.state {
-            return Err(Fault::Unterminated { quote: opened });
-        }
-        if ledger.record_start < end {
-            if mend {
-                ledger.add(&self.terminators.tokens[usize::from(ledger.terminator)]);
-            }
-            ledger.end_record(end);
-        }
-        self.state = State::START;
-        Ok(())
     }
 
     /// Goes on from `at` to the next byte that needs a decision.
@@ -300,6 +256,37 @@ impl Lines {
         };
         let record_start = ledger.record_start;
         Err(Fault::TooLong { record_start, max_record: self.max_record, quote })
+    }
+}
+
+impl Scan for Lines {
+    fn scan(&mut self, block: &[u8], base: u64, ledger: &mut Ledger) -> Result<(), Fault> {
+        let mut start = base;
+        for window in block.chunks(WINDOW_BYTES) {
+            let mut at = 0;
+            while at < window.len() {
+                at = self.step(Window { bytes: window, start }, at, ledger)?;
+                self.check_length(start + at as u64, ledger)?;
+            }
+            self.previous = window[window.len() - 1];
+            start += window.len() as u64;
+        }
+        ledger.scanned(start);
+        Ok(())
+    }
+
+    fn end_source(&mut self, end: u64, mend: bool, ledger: &mut Ledger) -> Result<(), Fault> {
+        if let State::Inside { opened } = self.state {
+            return Err(Fault::Unterminated { quote: opened });
+        }
+        if ledger.record_start < end {
+            if mend {
+                ledger.mend(end, &self.terminators.tokens[usize::from(ledger.terminator)]);
+            }
+            ledger.end_record(end);
+        }
+        self.state = State::START;
+        Ok(())
     }
 }
 

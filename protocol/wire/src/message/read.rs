@@ -80,6 +80,10 @@ pub struct PartInfo {
     /// When the source of a pushed file was last modified, or a file the catalogue does not know on
     /// the plane itself, in nanoseconds since 1970.
     pub modified_ns: Option<i64>,
+    /// Bytes at its start that are the header of a document, no records; 0 where there is none.
+    pub header: u32,
+    /// Bytes at its end that are the footer of a document, no records; 0 where there is none.
+    pub footer: u32,
 }
 
 /// Asks what a scope or directory holds.
@@ -135,6 +139,8 @@ pub struct Describe {
     pub plane: PlaneName,
     /// The logical file.
     pub name: LogicalName,
+    /// Whether it is to be told what the parts came from.
+    pub origins: bool,
 }
 
 /// A logical file as the catalogue knows it; its parts follow in pages.

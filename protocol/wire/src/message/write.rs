@@ -145,6 +145,17 @@ pub struct PartSeal {
     pub crc32: u32,
     /// Records in it, where the format counts them.
     pub records: Option<u64>,
+    /// Bytes at its start that are the header of a document, no records; 0 where there is none.
+    pub header: u32,
+    /// Bytes at its end that are the footer of a document, no records; 0 where there is none.
+    pub footer: u32,
+}
+
+impl PartSeal {
+    /// Whether header and footer fit into the part beside each other.
+    pub fn has_room_for_header_and_footer(&self) -> bool {
+        u64::from(self.header) + u64::from(self.footer) <= self.length
+    }
 }
 
 /// Asks for the commit.
@@ -156,6 +167,9 @@ pub struct Commit {
     pub epoch: Epoch,
     /// Parts of the spray, or files of the push that were opened.
     pub parts: u32,
+    /// What is known of the logical file only now: added to what [`OpenWrite`] said, and instead of
+    /// it where names are equal. Empty in a push.
+    pub attributes: Attributes,
 }
 
 /// The result of a committed job.

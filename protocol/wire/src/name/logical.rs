@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use thiserror::Error;
 
+/// First scopes by which HPCC names files of other systems, hosts and planes, never its own.
+const SCOPES_ELSEWHERE: [&str; 4] = ["file", "foreign", "plane", "remote"];
+
 /// Name of a logical file, normalised: lower case, no blanks around segments, no `.` scopes.
 ///
 /// A file outside any scope is written `.::name`, as HPCC stores it.
@@ -36,6 +39,32 @@ pub enum LogicalNameError {
         /// The name, cut to 120 characters.
         name: String,
     },
+    /// Ends in the scope `.`, so that no file is named.
+    #[error("logical name {name:?} ends in the scope `.`, expected the file's own name after it")]
+    NoTail {
+        /// The name, cut to 120 characters.
+        name: String,
+    },
+    /// An `@` that HPCC does not read as the mark of a cluster, or reads differently a second time.
+    #[error(
+        "logical name {name:?} has several `@` or `@^` after its last `::`, expected at most one \
+         `@cluster`"
+    )]
+    Cluster {
+        /// The name, cut to 120 characters.
+        name: String,
+    },
+    /// The first scope says that the file is not one of the catalogue.
+    #[error(
+        "logical name {name:?} begins with the scope {scope:?}, by which HPCC means a file outside \
+         the catalogue; choose another first scope"
+    )]
+    Elsewhere {
+        /// The name, cut to 120 characters.
+        name: String,
+        /// The scope.
+        scope: &'static str,
+    },
     /// Longer or deeper than allowed.
     #[error(
         "logical name of {bytes} bytes in {segments} segments, at most {NAME_BYTES_MAX} bytes in \
@@ -50,28 +79,39 @@ pub enum LogicalNameError {
 }
 
 impl LogicalName {
-    /// Normalises and accepts `[~]scope::…::name[@cluster]`.
+    /// Normalises and accepts `[~]scope::…::name[@cluster]`; the cluster is checked and dropped.
     ///
     /// # Errors
     ///
     /// Whoever chose the name is at fault; see [`LogicalNameError`].
     pub fn parse(text: &str) -> Result<Self, LogicalNameError> {
-        let mut segments = normalise(text)?;
-        if let Some(tail) = segments.last_mut()
-            && let Some((name, _cluster)) = tail.split_once('@')
-        {
-            *tail = name.trim_end().to_owned();
+        Self::parse_with_cluster(text).map(|(name, _cluster)| name)
+    }
+
+    /// As [`LogicalName::parse`], with the cluster in lower case where one is named.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogicalName::parse`].
+    pub fn parse_with_cluster(text: &str) -> Result<(Self, Option<String>), LogicalNameError> {
+        let mut segments = split(text)?;
+        let last = segments.pop().expect("splitting a text gives at least one piece");
+        let (tail, cluster) = split_cluster(&last, text)?;
+        match tail {
+            "" => return Err(LogicalNameError::Empty { name: shown(text) }),
+            "." => return Err(LogicalNameError::NoTail { name: shown(text) }),
+            ".." => return Err(LogicalNameError::Relative { name: shown(text) }),
+            _ => {}
         }
-        // What is left of the tail without its cluster must meet the rules too.
-        match segments.last().map(String::as_str) {
-            None | Some("" | ".") => return Err(LogicalNameError::Empty { name: shown(text) }),
-            Some("..") => return Err(LogicalNameError::Relative { name: shown(text) }),
-            Some(_) => {}
-        }
+        segments.retain(|segment| segment != ".");
+        segments.push(tail.to_owned());
+        check_size(&segments)?;
         if segments.len() == 1 {
             segments.insert(0, ".".to_owned());
+        } else if let Some(scope) = SCOPES_ELSEWHERE.into_iter().find(|&s| s == segments[0]) {
+            return Err(LogicalNameError::Elsewhere { name: shown(text), scope });
         }
-        Ok(Self(segments.join("::")))
+        Ok((Self(segments.join("::")), cluster))
     }
 
     /// The normalised name, `.::name` for a file outside any scope.
@@ -124,10 +164,13 @@ impl Scope {
     ///
     /// As for [`LogicalName::parse`].
     pub fn parse(text: &str) -> Result<Self, LogicalNameError> {
-        if text.trim().is_empty() {
+        if text.trim_matches(' ').is_empty() {
             return Ok(Self::default());
         }
-        Ok(Self(normalise(text)?))
+        let mut segments = split(text)?;
+        segments.retain(|segment| segment != ".");
+        check_size(&segments)?;
+        Ok(Self(segments))
     }
 
     /// Whether these segments (of a logical name or, lower-cased, of a path) lie in this scope.
@@ -162,24 +205,41 @@ impl From<Scope> for String {
     }
 }
 
-/// Lower-cased segments without blanks around them and without `.` scopes.
-fn normalise(text: &str) -> Result<Vec<String>, LogicalNameError> {
-    let inner = text.trim();
-    let inner = inner.strip_prefix('~').unwrap_or(inner).trim();
+/// Lower-cased segments without blanks around them, `.` among them; at least one.
+fn split(text: &str) -> Result<Vec<String>, LogicalNameError> {
+    let blank = |c: char| c.is_ascii_whitespace();
+    let inner = text.trim_start_matches(blank);
+    let inner = inner.strip_prefix('~').unwrap_or(inner).trim_start_matches(blank);
     let inner = inner.strip_prefix("::").unwrap_or(inner);
-    let mut segments = Vec::new();
-    for raw in inner.split("::") {
-        let segment = raw.trim().to_ascii_lowercase();
-        if let Some(character) = segment.chars().find(|&c| !allowed(c)) {
-            return Err(LogicalNameError::Character { name: shown(text), character });
-        }
-        match segment.as_str() {
-            "" => return Err(LogicalNameError::Empty { name: shown(text) }),
-            "." => {}
-            ".." => return Err(LogicalNameError::Relative { name: shown(text) }),
-            _ => segments.push(segment),
-        }
+    inner.split("::").map(|raw| segment(raw, text)).collect()
+}
+
+fn segment(raw: &str, text: &str) -> Result<String, LogicalNameError> {
+    let segment = raw.trim_matches(' ').to_ascii_lowercase();
+    if let Some(character) = segment.chars().find(|&c| !allowed(c)) {
+        return Err(LogicalNameError::Character { name: shown(text), character });
     }
+    match segment.as_str() {
+        "" => Err(LogicalNameError::Empty { name: shown(text) }),
+        ".." => Err(LogicalNameError::Relative { name: shown(text) }),
+        _ => Ok(segment),
+    }
+}
+
+/// The last segment without its cluster, and the cluster unless its name is empty.
+fn split_cluster<'a>(
+    last: &'a str,
+    text: &str,
+) -> Result<(&'a str, Option<String>), LogicalNameError> {
+    let Some((tail, cluster)) = last.split_once('@') else { return Ok((last, None)) };
+    if cluster.contains('@') || cluster.starts_with('^') {
+        return Err(LogicalNameError::Cluster { name: shown(text) });
+    }
+    let cluster = cluster.trim_matches(' ');
+    Ok((tail.trim_end_matches(' '), (!cluster.is_empty()).then(|| cluster.to_owned())))
+}
+
+fn check_size(segments: &[String]) -> Result<(), LogicalNameError> {
     let bytes = segments.iter().map(|segment| segment.len() + 2).sum::<usize>();
     let longest = segments.iter().map(String::len).max().unwrap_or(0);
     if bytes > NAME_BYTES_MAX
@@ -188,7 +248,7 @@ fn normalise(text: &str) -> Result<Vec<String>, LogicalNameError> {
     {
         return Err(LogicalNameError::TooLong { bytes, segments: segments.len() });
     }
-    Ok(segments)
+    Ok(())
 }
 
 fn allowed(character: char) -> bool {
@@ -235,7 +295,9 @@ mod tests {
         assert_eq!(parse("a::..::b"), LogicalNameError::Relative { name: name("a::..::b") });
         assert_eq!(parse("ä"), LogicalNameError::Character { name: name("ä"), character: 'ä' });
         assert_eq!(parse("a::"), LogicalNameError::Empty { name: name("a::") });
-        assert_eq!(parse("."), LogicalNameError::Empty { name: name(".") });
+        assert_eq!(parse("."), LogicalNameError::NoTail { name: name(".") });
+        assert_eq!(parse("a::."), LogicalNameError::NoTail { name: name("a::.") });
+        assert_eq!(parse("a@b:: ."), LogicalNameError::NoTail { name: name("a@b:: .") });
     }
 
     #[test]
@@ -244,10 +306,61 @@ mod tests {
 
         assert_eq!(parse("a::..@c"), LogicalNameError::Relative { name: "a::..@c".into() });
         assert_eq!(parse("..@c"), LogicalNameError::Relative { name: "..@c".into() });
-        assert_eq!(parse(".@c"), LogicalNameError::Empty { name: ".@c".into() });
+        assert_eq!(parse(".@c"), LogicalNameError::NoTail { name: ".@c".into() });
         assert_eq!(parse("a::@c"), LogicalNameError::Empty { name: "a::@c".into() });
-        assert_eq!(name("a@b::c@d@e"), "a@b::c");
-        assert_eq!(name("a@b::."), ".::a");
+        assert_eq!(parse("@c"), LogicalNameError::Empty { name: "@c".into() });
+        assert_eq!(name("a@b::c@d"), "a@b::c");
+    }
+
+    #[test]
+    fn a_cluster_is_told_apart_from_the_name() {
+        let both = |text| {
+            let (name, cluster) = LogicalName::parse_with_cluster(text).unwrap();
+            (name.to_string(), cluster)
+        };
+
+        assert_eq!(both("~A::B @ Thor 1 "), ("a::b".into(), Some("thor 1".into())));
+        assert_eq!(both("a@x::b"), ("a@x::b".into(), None));
+        assert_eq!(both("b@"), (".::b".into(), None));
+        assert_eq!(both("b@ "), (".::b".into(), None));
+    }
+
+    #[test]
+    fn an_at_sign_that_could_mean_a_name_or_a_cluster_is_refused() {
+        for text in ["a::c@d@e", "c@@d", "c@@", "c@^d"] {
+            let error = LogicalName::parse(text).unwrap_err();
+            assert_eq!(error, LogicalNameError::Cluster { name: text.to_owned() });
+        }
+    }
+
+    #[test]
+    fn a_first_scope_that_means_another_place_is_refused() {
+        for (text, scope) in [
+            ("~foreign::10.0.0.1::a::b", "foreign"),
+            ("Remote::svc::b", "remote"),
+            (".::file::h::b", "file"),
+            (":: plane ::b", "plane"),
+        ] {
+            let error = LogicalName::parse(text).unwrap_err();
+            assert_eq!(error, LogicalNameError::Elsewhere { name: text.to_owned(), scope });
+        }
+        assert_eq!(name("file"), ".::file");
+        assert_eq!(name("files::b"), "files::b");
+        assert_eq!(name("a::file::b"), "a::file::b");
+    }
+
+    #[test]
+    fn white_space_other_than_blanks_is_taken_before_the_name_only() {
+        let parse = |text| LogicalName::parse(text).unwrap_err();
+        let error = |text: &str, character| LogicalNameError::Character {
+            name: text.to_owned(),
+            character,
+        };
+
+        assert_eq!(name("\t ~\n a::b"), "a::b");
+        assert_eq!(parse("a::b\n"), error("a::b\n", '\n'));
+        assert_eq!(parse("a\t::b"), error("a\t::b", '\t'));
+        assert_eq!(parse("\u{a0}a"), error("\u{a0}a", '\u{a0}'));
     }
 
     #[test]
@@ -260,5 +373,7 @@ mod tests {
         assert!(!acme.holds(["ingest"]));
         assert!(Scope::default().holds(["anything"]));
         assert_eq!(Scope::parse(".").unwrap(), Scope::default());
+        assert_eq!(Scope::parse(" ").unwrap(), Scope::default());
+        Scope::parse("\u{a0}").unwrap_err();
     }
 }

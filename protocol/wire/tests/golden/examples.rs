@@ -2,7 +2,7 @@
 
 use skyspray_wire::chunk::{ChunkHeader, Encoding};
 use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, Generation, JobId, PartIndex};
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, Generation, JobId, PartIndex, SourceIndex};
 use skyspray_wire::message::*;
 use skyspray_wire::name::{AgentName, LogicalName, PlaneName, PlanePath, Scope};
 use skyspray_wire::receipt::{Receipt, SignedReceipt};
@@ -62,6 +62,8 @@ examples!(requests: Request {
                 digest: digest(0xbb),
                 crc32: 0xcbf4_3926,
                 records: Some(3),
+                header: 12,
+                footer: 8,
             },
             PartSeal {
                 part: PartIndex(1),
@@ -69,10 +71,17 @@ examples!(requests: Request {
                 digest: Digest::of(b""),
                 crc32: 0,
                 records: None,
+                header: 0,
+                footer: 0,
             },
         ],
     }),
-    Commit => Request::Commit(Commit { job: job(), epoch: Epoch(2), parts: 2 }),
+    Commit => Request::Commit(Commit {
+        job: job(),
+        epoch: Epoch(2),
+        parts: 2,
+        attributes: vec![("recordSize".into(), "9".into())],
+    }),
     OpenRead => Request::OpenRead(OpenRead {
         job: job(),
         target: read_target_of_despray(),
@@ -86,10 +95,15 @@ examples!(requests: Request {
         after: "sales::orders".into(),
         limit: 1000,
     }),
-    Describe => Request::Describe(Describe { plane: plane(), name: name() }),
+    Describe => Request::Describe(Describe { plane: plane(), name: name(), origins: true }),
     JobStatus => Request::JobStatus(job()),
     Abort => Request::Abort(job()),
     Renew => Request::Renew(vec![1, 2, 3]),
+    RecordOrigins => Request::RecordOrigins(RecordOrigins {
+        job: job(),
+        epoch: Epoch(2),
+        origins: origins(),
+    }),
 });
 
 examples!(replies: Reply {
@@ -137,6 +151,8 @@ examples!(replies: Reply {
             crc32: Some(0xcbf4_3926),
             records: Some(3),
             modified_ns: None,
+            header: 12,
+            footer: 8,
         },
         PartInfo {
             length: 5,
@@ -144,6 +160,8 @@ examples!(replies: Reply {
             crc32: None,
             records: None,
             modified_ns: Some(1_700_000_000_000_000_000),
+            header: 0,
+            footer: 0,
         },
     ]),
     Entries => Reply::Entries(vec![Entry {
@@ -171,6 +189,7 @@ examples!(replies: Reply {
         bytes_total: 300,
     }),
     Renewed => Reply::Renewed(vec![1, 2, 3]),
+    Origins => Reply::Origins(origins()),
 });
 
 examples!(chunk_replies: ChunkReply {
@@ -311,6 +330,19 @@ fn path(text: &str) -> PlanePath {
 
 fn attributes() -> Attributes {
     vec![("format".into(), "csv".into()), ("csvSeparate".into(), "\\,".into())]
+}
+
+fn origins() -> Origins {
+    Origins {
+        sources: vec![SourceNote::new(SourceIndex(0), "orders.xml", 500)],
+        ranges: vec![OriginRange {
+            part: PartIndex(1),
+            part_offset: 12,
+            source: SourceIndex(0),
+            source_offset: 212,
+            length: 280,
+        }],
+    }
 }
 
 fn runs() -> PartRuns {

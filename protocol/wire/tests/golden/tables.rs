@@ -66,6 +66,9 @@ fn the_limits_table_is_that_of_the_code() {
         NAME_BYTES_MAX,
         ATTRIBUTES_MAX,
         ATTRIBUTES_BYTES_MAX,
+        SOURCES_MAX,
+        SOURCE_NAME_BYTES_MAX,
+        ORIGIN_RANGES_MAX,
         DETAIL_BYTES_MAX,
         LOGICAL_SEGMENT_BYTES_MAX,
     );

@@ -33,7 +33,7 @@ fn header(chunk: u64, length: u32) -> ChunkHeader {
 
 fn seal(length: u64, body: &[u8]) -> PartSeal {
     let (digest, crc32) = (Digest::of(body), crc32fast::hash(body));
-    PartSeal { part: PART, length, digest, crc32, records: None }
+    PartSeal { part: PART, length, digest, crc32, records: None, header: 0, footer: 0 }
 }
 
 /// Admits and stores a chunk of `PART` filled like [`BODY`].
@@ -129,8 +129,15 @@ fn a_part_is_complete_when_sealed_and_whole_in_either_order() {
 
 #[test]
 fn an_announced_part_needs_only_the_digests_that_are_known() {
-    let info =
-        |digest| PartInfo { length: 100, digest, crc32: None, records: None, modified_ns: None };
+    let info = |digest| PartInfo {
+        length: 100,
+        digest,
+        crc32: None,
+        records: None,
+        modified_ns: None,
+        header: 0,
+        footer: 0,
+    };
     let mut receiver = receiver();
     assert_eq!(
         receiver.handle_announced(PartIndex(0), &PartInfo { length: 0, ..info(None) }),
@@ -176,6 +183,19 @@ fn a_part_the_job_does_not_have_is_refused() {
     receiver.handle_parts(3);
     receiver.handle_parts(1);
     assert_eq!(receiver.handle_header(&header), Ok(Admission::Write(ChunkIndex(0))));
+}
+
+#[test]
+fn a_part_sealed_with_more_header_and_footer_than_bytes_is_refused() {
+    let sealed = |header, footer| PartSeal { header, footer, ..seal(100, &BODY[..100]) };
+    let mut receiver = receiver();
+
+    let error = receiver.handle_seal(&sealed(u32::MAX, 1)).unwrap_err();
+    let detail = "part 2 of 100 bytes has a header of 4294967295 and a footer of 1";
+    assert_refused(&error, RefusalCode::Malformed, detail);
+    assert!(receiver.handle_seal(&sealed(60, 41)).is_err());
+    // The chunk is still to come.
+    assert_eq!(receiver.handle_seal(&sealed(60, 40)), Ok(false));
 }
 
 #[test]

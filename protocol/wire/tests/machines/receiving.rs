@@ -117,7 +117,15 @@ impl Receiving {
         // Every other part is one that was not written through a relay.
         let known = part.0.is_multiple_of(2);
         let (digest, crc32) = (known.then_some(digest), known.then_some(crc32));
-        let info = PartInfo { length, digest, crc32, records: None, modified_ns: None };
+        let info = PartInfo {
+            length,
+            digest,
+            crc32,
+            records: None,
+            modified_ns: None,
+            header: 0,
+            footer: 0,
+        };
         self.lengths.insert(part, length);
         self.machine.handle_announced(part, &info).unwrap();
     }

@@ -24,7 +24,15 @@ fn held(runs: &[(u64, u64)]) -> PartRuns {
 }
 
 fn seal(length: u64) -> PartSeal {
-    PartSeal { part: PART, length, digest: Digest([0; 32]), crc32: 0, records: None }
+    PartSeal {
+        part: PART,
+        length,
+        digest: Digest([0; 32]),
+        crc32: 0,
+        records: None,
+        header: 0,
+        footer: 0,
+    }
 }
 
 fn effects(sender: &mut Sender) -> Vec<Effect> {

@@ -115,7 +115,15 @@ impl Sending {
         let tree = self.trees.remove(&part).unwrap_or_else(|| PartTree::new(plan.size));
         let (digest, crc32) = tree.root(length).expect("every chunk was read");
         assert_eq!((digest, crc32), plan.digests(part), "part {part}");
-        self.machine.handle_part_end(PartSeal { part, length, digest, crc32, records: None });
+        self.machine.handle_part_end(PartSeal {
+            part,
+            length,
+            digest,
+            crc32,
+            records: None,
+            header: 0,
+            footer: 0,
+        });
     }
 
     fn end_plan(&mut self, plan: &Plan) {

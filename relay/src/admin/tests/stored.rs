@@ -1,5 +1,7 @@
 //! Commands on files and jobs, over a catalogue and a plane that jobs have written to.
 
+mod copy;
+
 use super::*;
 use crate::catalogue::{
     Actor, Catalogue, Invitation, NewJob, Opening, PartLayout, Redemption, SealedPart,
@@ -10,8 +12,8 @@ use skyspray_certs::{PrivateKey, RelayAddress, TrustDomain};
 use skyspray_dfu::naming::lfn_hash;
 use skyspray_link::seam::files::Replace;
 use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::{ChunkSize, Epoch, JobId, PartIndex};
-use skyspray_wire::message::{PartSeal, WriteTarget};
+use skyspray_wire::ids::{ChunkSize, Epoch, JobId, PartIndex, SourceIndex};
+use skyspray_wire::message::{OriginRange, Origins, PartSeal, SourceNote, WriteTarget};
 use skyspray_wire::name::{AgentName, LogicalName, PlaneName};
 use std::num::NonZeroU32;
 
@@ -48,6 +50,8 @@ fn seal(index: usize, bytes: &[u8]) -> PartSeal {
         digest: Digest::of(bytes),
         crc32: crc32fast::hash(bytes),
         records: None,
+        header: 0,
+        footer: 0,
     }
 }
 
@@ -134,7 +138,7 @@ impl Stored {
         let staged = self.stage(job, name, parts);
         let sealed: Vec<SealedPart> = staged.iter().map(|(_, sealed)| sealed.clone()).collect();
         self.catalogue.seal_parts(job, epoch, &sealed, NOW_MS).await.unwrap();
-        self.catalogue.mark_sealed(job, epoch, &|_, _| Ok(()), NOW_MS).await.unwrap();
+        self.catalogue.mark_sealed((job, epoch), &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
         for (target, sealed) in staged {
             let length = sealed.seal.length;
             let finish = Finish { target, length, replace: Replace::Existing, staged: None };
@@ -178,12 +182,64 @@ async fn a_stored_file_is_listed_shown_and_verified() {
     assert_eq!((&shown[0]["event"], &shown[0]["generation"]), (&"generation".into(), &1.into()));
     assert_eq!(shown[2]["path"], "acme/2/orders._2_of_2");
     assert_eq!(shown[2]["blake3"], Digest::of(b"second").to_string());
+    assert_eq!((&shown[1]["header"], &shown[2]["footer"]), (&0.into(), &0.into()));
 
     let verified = stored.run(&["file", "verify", "data:acme::orders"]).await;
     assert_eq!(verified.exit, Exit::Done);
     assert_eq!(
         verified.out,
         "data:acme::orders generation 1: 2 parts of 16 bytes read back, 0 faults\n"
+    );
+}
+
+#[tokio::test]
+async fn a_shown_file_tells_headers_footers_and_what_its_parts_came_from() {
+    let stored = Stored::new().await;
+    let epoch = stored.open(job(1), "acme::orders", 1).await;
+    let mut staged = stored.stage(job(1), "acme::orders", &[b"<r>one</r>"]);
+    let (target, sealed) = &mut staged[0];
+    (sealed.seal.header, sealed.seal.footer) = (3, 4);
+    let (key, catalogue) = ((job(1), epoch), &stored.catalogue);
+    let range = OriginRange {
+        part: PartIndex(0),
+        part_offset: 3,
+        source: SourceIndex(0),
+        source_offset: 700,
+        length: 3,
+    };
+    let sources = vec![SourceNote::new(SourceIndex(0), "in/\u{1b}a.xml", 9000)];
+    let page = Origins { sources, ranges: vec![range] };
+    catalogue.record_origins(key, &page, NOW_MS).await.unwrap();
+    catalogue.seal_parts(key.0, epoch, std::slice::from_ref(sealed), NOW_MS).await.unwrap();
+    catalogue.mark_sealed(key, &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
+    let target = target.clone();
+    let finish = Finish { target, length: 10, replace: Replace::Existing, staged: None };
+    assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
+    catalogue.commit_spray(key.0, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
+
+    let shown = stored.run(&["file", "show", "data:acme::orders", "--origins"]).await;
+    let table = shown.out.split_once("\nPART ").unwrap().1;
+    let digest = Digest::of(b"<r>one</r>").to_string();
+    let crc = format!("{:08x}", crc32fast::hash(b"<r>one</r>"));
+    let expected = format!(
+        " BYTES  RECORDS  HEADER  FOOTER  CRC32     {:<64}  PATH\n\
+         1     10     -        3       4       {crc}  {digest}  acme/orders._1_of_1\n\
+         PART  AT  BYTES  SOURCE  SOURCE AT  SOURCE NAME\n\
+         1     3   3      1       700        in/\\u{{1b}}a.xml\n",
+        "BLAKE3"
+    );
+    assert_eq!(table, expected);
+    let plain = stored.run(&["file", "show", "data:acme::orders"]).await;
+    assert!(!plain.out.contains("SOURCE NAME"));
+    let json = ["file", "show", "data:acme::orders", "--origins", "--json"];
+    let objects = stored.run(&json).await.objects();
+    assert_eq!((&objects[1]["header"], &objects[1]["footer"]), (&3.into(), &4.into()));
+    assert_eq!(
+        objects[2],
+        serde_json::json!({
+            "schema": 1, "event": "origin", "part": 1, "part_offset": 3, "bytes": 3, "source": 1,
+            "source_offset": 700, "source_name": "in/\u{1b}a.xml",
+        })
     );
 }
 
@@ -287,7 +343,7 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
     let staged = stored.stage(job(1), "acme::orders", &parts);
     let sealed: Vec<SealedPart> = staged.iter().map(|(_, sealed)| sealed.clone()).collect();
     stored.catalogue.seal_parts(job(1), epoch, &sealed, NOW_MS).await.unwrap();
-    stored.catalogue.mark_sealed(job(1), epoch, &|_, _| Ok(()), NOW_MS).await.unwrap();
+    stored.catalogue.mark_sealed((job(1), epoch), &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
     for index in [0, 2] {
         let (target, sealed) = staged[index].clone();
         let length = sealed.seal.length;

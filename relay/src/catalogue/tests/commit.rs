@@ -131,7 +131,8 @@ async fn a_job_is_sealed_only_when_every_part_is() {
 
     catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
     catalogue.seal_parts(new.job, epoch, &parts[..1], T).await.unwrap();
-    let error = catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap_err();
+    let error =
+        catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap_err();
     assert_eq!(error.to_string(), "1 of 2 parts are sealed");
     assert_eq!(error.refusal().code, RefusalCode::Incomplete);
     let error = catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap_err();
@@ -145,8 +146,8 @@ async fn a_job_is_sealed_only_when_every_part_is() {
     assert_eq!(error.to_string(), "part 3 is not one of the job's 2");
 
     catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
-    catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
-    catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
+    catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
     catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
     assert_eq!(bench.job(&new).await.state, JobState::Sealed);
 }
@@ -159,12 +160,63 @@ async fn records_are_known_only_when_every_part_counted_them() {
     let mut parts = parts_of(&new);
     parts[1].seal.records = None;
     bench.catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
-    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
     bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     let current = bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
 
     assert_eq!(current.records, None);
+}
+
+#[tokio::test]
+async fn headers_and_footers_are_kept_with_their_parts() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    let mut parts = parts_of(&new);
+    (parts[0].seal.header, parts[1].seal.footer) = (3, 2);
+    bench.catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
+    let mut other = parts.clone();
+    other[1].seal.footer = 1;
+    let error = bench.catalogue.seal_parts(new.job, epoch, &other, T).await.unwrap_err();
+    assert!(matches!(error, JobError::PartDiffers { part: PartIndex(1) }), "{error}");
+    bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
+    bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
+
+    let name = logical("a::x");
+    let stored = bench.catalogue.parts((&plane(), &name), Generation(1), None, 10).await.unwrap();
+
+    let framed: Vec<_> = stored.iter().map(|part| (part.header, part.footer)).collect();
+    assert_eq!(framed, [(3, 0), (0, 2)]);
+    assert_eq!((stored[0].info().header, stored[1].info().footer), (3, 2));
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+#[tokio::test]
+async fn what_is_known_late_is_added_when_the_job_is_sealed_and_never_after() {
+    let bench = Bench::new().await;
+    let new = spray(1, "a::x");
+    let epoch = bench.parts_sealed(&new, T).await;
+    let (catalogue, key) = (&bench.catalogue, (new.job, epoch));
+
+    let long = [pair("ECL", &"x".repeat(32 * 1024))];
+    let error = catalogue.mark_sealed(key, &long, OPEN_GATE.allowed, T).await.unwrap_err();
+    assert_eq!(error.refusal().code, RefusalCode::LimitExceeded);
+    assert!(error.to_string().starts_with("2 attributes of 32779 bytes, at most 64"), "{error}");
+    assert_eq!(
+        (bench.job(&new).await.state, bench.job(&new).await.attributes),
+        (JobState::Open, new.attributes.clone())
+    );
+    let late = [pair("replaced", "4"), pair("kind", "csv")];
+    catalogue.mark_sealed(key, &late, OPEN_GATE.allowed, T).await.unwrap();
+    catalogue.mark_sealed(key, &[pair("later", "5")], OPEN_GATE.allowed, T).await.unwrap();
+    catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
+
+    let current = catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
+    assert_eq!(current.attributes, [pair("kind", "csv"), pair("replaced", "4")]);
 }
 
 #[tokio::test]
@@ -181,14 +233,14 @@ async fn the_agent_is_judged_as_it_is_when_the_job_is_sealed() {
         }
     };
 
-    let error = bench.catalogue.mark_sealed(new.job, epoch, allowed, T).await.unwrap_err();
+    let error = bench.catalogue.mark_sealed((new.job, epoch), &[], allowed, T).await.unwrap_err();
 
     assert_eq!(error.refusal(), Refusal::new(RefusalCode::Forbidden, "a::x"));
     assert_eq!(bench.job(&new).await.state, JobState::Open);
     let refused = ("job-committed".to_owned(), "refused 201".to_owned());
     assert_eq!(bench.audit_events(1).await, [refused]);
     bench.catalogue.set_rules(&agent("edge-1"), &rules(), T).await.unwrap();
-    bench.catalogue.mark_sealed(new.job, epoch, allowed, T).await.unwrap();
+    bench.catalogue.mark_sealed((new.job, epoch), &[], allowed, T).await.unwrap();
     // From here on the commit is only finished, whatever happens to the agent.
     bench.catalogue.set_rules(&agent("edge-1"), &[], T).await.unwrap();
     bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
@@ -201,7 +253,7 @@ async fn a_revoked_agent_seals_nothing_whatever_the_gate_says() {
     let epoch = bench.parts_sealed(&new, T).await;
     bench.catalogue.revoke_agent(&agent("edge-1"), T).await.unwrap();
 
-    let sealed = bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await;
+    let sealed = bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await;
 
     assert_eq!(sealed.unwrap_err().refusal().code, RefusalCode::AgentRevoked);
     assert_eq!(bench.job(&new).await.state, JobState::Open);
@@ -262,7 +314,7 @@ async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing() {
             catalogue.seal_parts(new.job, epoch, &parts, T).await.unwrap();
         }
         if step >= 3 {
-            catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+            catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
         }
     }
     bench.crash().await;
@@ -298,7 +350,7 @@ async fn a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages() {
     for page in parts_of(&new).chunks(512) {
         bench.catalogue.seal_parts(new.job, epoch, page, T).await.unwrap();
     }
-    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
     let done = bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 
     let mut list = ListDigest::default();

@@ -61,7 +61,7 @@ async fn a_job_takes_no_place_that_is_being_deleted() {
     bench.catalogue.seal_parts(new.job, epoch, &parts_of(&new), T).await.unwrap();
 
     let error =
-        bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap_err();
+        bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap_err();
     assert_eq!(error.to_string(), "what was at a/x._1_of_2 is being deleted");
     assert_eq!(error.refusal().code, RefusalCode::Busy);
     let push = bench.open(&push_job(3), T).await.unwrap().epoch;
@@ -72,7 +72,7 @@ async fn a_job_takes_no_place_that_is_being_deleted() {
     assert_eq!(standing, [FileStanding::Refused(busy)]);
 
     bench.catalogue.discarded(&claimed).await.unwrap();
-    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T).await.unwrap();
+    bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
 }
 
 #[tokio::test]
@@ -85,7 +85,11 @@ async fn a_deleter_that_died_does_not_block_a_job_for_ever() {
     bench.catalogue.seal_parts(new.job, epoch, &parts_of(&new), T).await.unwrap();
 
     assert_eq!(bench.claim(T + MINUTE).await, [], "the job needs these places");
-    bench.catalogue.mark_sealed(new.job, epoch, OPEN_GATE.allowed, T + MINUTE).await.unwrap();
+    bench
+        .catalogue
+        .mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T + MINUTE)
+        .await
+        .unwrap();
     bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T + MINUTE).await.unwrap();
 
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());

@@ -167,7 +167,8 @@ async fn of_two_sessions_that_continue_a_job_the_older_is_fenced() {
     let sealed = bench.catalogue.seal_parts(new.job, old, &parts_of(&new), T).await.unwrap_err();
     assert_eq!(sealed.refusal().code, RefusalCode::EpochStale);
     assert_eq!(sealed.to_string(), format!("job {} is at epoch 2, not 1", new.job));
-    let marked = bench.catalogue.mark_sealed(new.job, old, OPEN_GATE.allowed, T).await.unwrap_err();
+    let marked =
+        bench.catalogue.mark_sealed((new.job, old), &[], OPEN_GATE.allowed, T).await.unwrap_err();
     assert!(matches!(marked, JobError::Stale { .. }));
     let gone = bench.catalogue.touch_jobs(&[(new.job, old)], T).await.unwrap();
     assert_eq!(gone, [(new.job, old)]);
@@ -214,12 +215,12 @@ async fn an_aborted_job_is_collected_and_then_forgotten() {
     assert_eq!(catalogue.verify_audit().await.unwrap().lines, lines);
     assert!(!catalogue.is_live(new.job).await.unwrap());
     assert_eq!(bench.job(&new).await.finished_ms, Some(T + 1));
-    assert_eq!(catalogue.forget_parts(10).await.unwrap(), 0);
+    assert_eq!(catalogue.forget_litter(10).await.unwrap(), 0);
     assert_eq!(catalogue.job_parts(new.job, None, 10).await.unwrap().len(), 1);
     catalogue.collected(new.job).await.unwrap();
     assert_eq!(catalogue.jobs_to_collect(10).await.unwrap(), []);
-    assert_eq!(catalogue.forget_parts(10).await.unwrap(), 1);
-    assert_eq!(catalogue.forget_parts(10).await.unwrap(), 0);
+    assert_eq!(catalogue.forget_litter(10).await.unwrap(), 1);
+    assert_eq!(catalogue.forget_litter(10).await.unwrap(), 0);
     assert_eq!(catalogue.job_parts(new.job, None, 10).await.unwrap(), []);
     bench.open(&spray(2, "a::x"), T).await.unwrap();
 }

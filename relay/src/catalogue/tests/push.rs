@@ -183,7 +183,7 @@ async fn a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages() {
     assert_eq!(bench.catalogue.jobs_to_collect(10).await.unwrap(), []);
     let mut forgotten = Vec::new();
     loop {
-        match bench.catalogue.forget_parts(10).await.unwrap() {
+        match bench.catalogue.forget_litter(10).await.unwrap() {
             0 => break,
             rows => forgotten.push(rows),
         }

@@ -74,6 +74,46 @@ async fn a_catalogue_of_a_newer_version_is_refused() {
     );
 }
 
+/// A catalogue as the first layout had it, with one logical file of one part.
+async fn make_with_the_first_layout(path: &std::path::Path) {
+    use sqlx::Connection as _;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    let first = dialect::migrations()[..1].to_vec();
+    let migrator = sqlx::migrate::Migrator::with_migrations(first);
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let statements = [
+        "INSERT INTO logical_files (plane, name, current, last) VALUES ('data', 'a::x', 1, 1)",
+        "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
+         committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) VALUES ('data', \
+         'a::x', 1, 'live', x'01010101010101010101010101010101', 'D20240229-123456-1', 'edge-1', \
+         1, 3, 0, '[]', 1, 1, 5, x'')",
+        "INSERT INTO generation_parts (plane, name, generation, part, path, length, digest, crc32) \
+         VALUES ('data', 'a::x', 1, 0, 'a/x._1_of_1', 3, zeroblob(32), 0)",
+    ];
+    for statement in statements {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_catalogue_of_the_first_layout_is_brought_up_to_date_with_what_it_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalogue.db");
+    make_with_the_first_layout(&path).await;
+
+    let catalogue = Catalogue::open(&path).await.unwrap();
+
+    let (plane, name) = (plane(), logical("a::x"));
+    let current = catalogue.current(&plane, &name).await.unwrap().unwrap();
+    assert_eq!((current.generation, current.bytes), (Generation(1), 3));
+    let parts = catalogue.parts((&plane, &name), Generation(1), None, 10).await.unwrap();
+    assert_eq!((parts[0].length, parts[0].header, parts[0].footer), (3, 0, 0));
+    assert_eq!(catalogue.origin_ranges(current.job, None, 10).await.unwrap(), []);
+    catalogue.remove_logical(&plane, &name, &Actor::Operator, T).await.unwrap();
+}
+
 #[tokio::test]
 async fn every_commit_reaches_the_disk() {
     let bench = Bench::new().await;

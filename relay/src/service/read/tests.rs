@@ -95,6 +95,8 @@ async fn a_file_with_a_digest_may_have_any_time_but_must_have_its_bytes() {
         crc32: None,
         records: None,
         modified_ns: Some(1),
+        header: 0,
+        footer: 0,
     };
 
     assert!(rig.read(info(10)).await.contains(&Told::PlanEnd));

@@ -26,6 +26,8 @@ pub struct OsTree {
     // Directories that this tree knows to be durable, at most `KNOWN_MAX`. The lock is held while
     // directories are made: who finds one there must not rely on it before its maker has synced it.
     durable_dirs: Mutex<HashSet<RelPath>>,
+    /// Taken off the modes of what is made, in place of the process's umask.
+    umask: Option<u32>,
 }
 
 impl OsTree {
@@ -41,7 +43,13 @@ impl OsTree {
         let walk = Walk::open(path).map_err(|errno| RootError::of(path, errno))?;
         walk.probe()
             .map_err(|source| RootError::NoConfinement { root: path.to_owned(), source })?;
-        Ok(Self { walk, durable_dirs: Mutex::default() })
+        Ok(Self { walk, durable_dirs: Mutex::default(), umask: None })
+    }
+
+    /// Gives everything that is made from here on the same modes: files 0666 and directories 0777,
+    /// both less `umask`, whatever the process's umask and the mode asked for.
+    pub fn with_umask(self, umask: u32) -> Self {
+        Self { umask: Some(umask), ..self }
     }
 
     fn open_file(
@@ -98,6 +106,9 @@ impl OsTree {
         if !made && known.contains(path) {
             return Ok(());
         }
+        if let (true, Some(umask)) = (made, self.umask) {
+            retry_on_intr(|| fs::fchmod(&dir, Mode::from_raw_mode(0o777 & !umask)))?;
+        }
         known.remove(path);
         retry_on_intr(|| fs::fsync(&dir))?;
         // The handle of the parent is a bare path handle, which cannot be synced.
@@ -131,7 +142,11 @@ impl Tree for OsTree {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let mode = Mode::from_raw_mode(mode & PERMISSION_BITS);
         let handle = self.open_file(Op::CreateNew, path, flags, mode)?;
-        Ok(Arc::new(OsFile::new(handle, path.clone(), caching)))
+        let file = OsFile::new(handle, path.clone(), caching);
+        if let Some(umask) = self.umask {
+            file.set_mode(0o666 & !umask)?;
+        }
+        Ok(Arc::new(file))
     }
 
     fn open_write(&self, path: &RelPath, caching: Caching) -> Result<Arc<dyn File>, FileError> {

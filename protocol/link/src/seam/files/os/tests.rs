@@ -278,3 +278,14 @@ fn listed(dir: &Path) -> Vec<String> {
 }
 
 const SWAPS: u32 = 20_000;
+
+#[test]
+fn a_tree_with_a_umask_of_its_own_does_not_ask_that_of_the_process() {
+    let site = Site::new();
+    let tree = OsTree::open(&site.root).unwrap().with_umask(0o002);
+    tree.create_dirs(&path("a/b")).unwrap();
+    tree.create_new(&path("a/b/f"), 0o600, Caching::Buffered).unwrap();
+
+    let mode = |text: &str| tree.metadata(&path(text)).unwrap().mode;
+    assert_eq!((mode("a"), mode("a/b"), mode("a/b/f")), (0o775, 0o775, 0o664));
+}

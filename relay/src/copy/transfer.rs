@@ -1,0 +1,241 @@
+//! Moves the bytes of one copy: two threads that read and write, and the task that makes parts durable,
+//! records and seals them while the lease is kept.
+
+use super::cut::{Cut, Cutter, Findings};
+use super::error::CopyError;
+use super::original::{Ended, Original};
+use super::writer::{Place, Writer, Written};
+use crate::catalogue::{Catalogue, CatalogueError, JobError, Progress, SealedPart};
+use crate::sink::encode_tree;
+use crate::state::{blocking, unix_ms};
+use skyspray_link::seam::Clock;
+use skyspray_link::seam::files::BufferPool;
+use skyspray_wire::ids::{Epoch, JobId, SourceIndex};
+use skyspray_wire::message::{OriginRange, Origins, SourceNote};
+use std::future::Future;
+use std::sync::{Arc, mpsc as threads};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Buffers of a chunk between reading and writing.
+const BUFFERS: usize = 4;
+
+/// Parts that are made durable and sealed together; each is an open file.
+const GROUP: usize = 32;
+
+/// How often the job shows a sign of life; its lease holds four times as long.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Times the last step is tried while others delete what was at the places of its parts, a second
+/// apart: longer than a deletion may claim them.
+const SEAL_ATTEMPTS: u32 = 70;
+
+/// Rows of origins read at once.
+const ROWS: u32 = 512;
+
+/// One copy under way.
+pub(super) struct Transfer<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) key: (JobId, Epoch),
+    pub(super) original: Arc<Original>,
+    pub(super) place: Place,
+}
+
+impl Transfer<'_> {
+    /// Copies everything and seals the job.
+    ///
+    /// # Errors
+    ///
+    /// The job is not sealed, and still open unless it was given up by others.
+    pub(super) async fn run(
+        &self,
+        cut: Cut,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), CopyError> {
+        let (written, mut parts) = mpsc::channel(GROUP);
+        let writing = self.start(cut, written);
+        let sealed = tokio::select! {
+            sealed = self.seal_parts(&mut parts) => sealed,
+            () = stop => Err(CopyError::Interrupted),
+        };
+        // Ends the threads, if they still have something to say. What they stage is theirs until
+        // then.
+        drop(parts);
+        let written = writing.await.expect("copying does not panic");
+        let findings = match (written, sealed) {
+            (Ok(findings), Ok(())) => findings,
+            (Err(Ended::Failed(error)), _) | (_, Err(error)) => return Err(error),
+            (Err(Ended::Unwanted), Ok(())) => return Err(CopyError::Cancelled),
+        };
+        self.record_origins(&findings).await?;
+        if !self.original.is_current(self.catalogue).await? {
+            return Err(CopyError::Replaced { name: self.original.shown() });
+        }
+        self.mark_sealed(&findings).await
+    }
+
+    fn start(&self, cut: Cut, out: mpsc::Sender<Written>) -> JoinHandle<Result<Findings, Ended>> {
+        let (original, place) = (Arc::clone(&self.original), self.place.clone());
+        tokio::task::spawn_blocking(move || write(&original, cut, Writer::new(place), &out))
+    }
+
+    /// Makes parts durable and seals them as they come.
+    async fn seal_parts(&self, parts: &mut mpsc::Receiver<Written>) -> Result<(), CopyError> {
+        let mut ticks = interval(TOUCH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut group = Vec::with_capacity(GROUP);
+        loop {
+            tokio::select! {
+                received = parts.recv_many(&mut group, GROUP) => match received {
+                    0 => return Ok(()),
+                    _ => self.seal_group(std::mem::take(&mut group)).await?,
+                },
+                _ = ticks.tick() => self.touch().await?,
+            }
+        }
+    }
+
+    async fn touch(&self) -> Result<(), CopyError> {
+        let lost = self.catalogue.touch_jobs(&[self.key], self.now_ms()).await?;
+        if lost.is_empty() { Ok(()) } else { Err(CopyError::Cancelled) }
+    }
+
+    async fn seal_group(&self, group: Vec<Written>) -> Result<(), CopyError> {
+        let (mut staged, mut progress) = (Vec::new(), Vec::new());
+        let mut sealed: Vec<SealedPart> = Vec::new();
+        for part in group {
+            progress.extend(self.progress(&part));
+            staged.extend(part.staged);
+            sealed.push(part.sealed);
+        }
+        let plane = Arc::clone(&self.place.plane);
+        let synced = blocking(move || {
+            let staged: Vec<_> = staged.iter().collect();
+            plane.sync(&staged).into_iter().collect::<Result<(), _>>()
+        });
+        let failed = |source| CopyError::Plane { plane: self.place.plane_name.clone(), source };
+        synced.await.map_err(failed)?;
+        let lost = self.catalogue.record_progress(&progress, self.now_ms()).await?;
+        if !lost.is_empty() {
+            return Err(CopyError::Cancelled);
+        }
+        let (job, epoch) = self.key;
+        let recorded = self.catalogue.seal_parts(job, epoch, &sealed, self.now_ms()).await;
+        recorded.map_err(cancelled)
+    }
+
+    fn progress(&self, part: &Written) -> Option<Progress> {
+        let (job, epoch) = self.key;
+        part.staged.as_ref().map(|_| Progress {
+            job,
+            epoch,
+            part: part.sealed.seal.part,
+            tree: encode_tree(&part.tree),
+            bytes_delta: part.sealed.seal.length,
+        })
+    }
+
+    /// Records what the parts came from: the original's own origins where they are its parts,
+    /// otherwise its parts.
+    async fn record_origins(&self, findings: &Findings) -> Result<(), CopyError> {
+        let original = &self.original;
+        if !findings.ranges.is_empty() {
+            let sources = original.parts.iter().map(|part| {
+                let name = format!("{}:{}", original.plane_name, part.path);
+                SourceNote::new(SourceIndex(part.part.0), &name, part.length)
+            });
+            return self.record(&sources.collect::<Vec<_>>(), &findings.ranges).await;
+        }
+        if original.record.parts != self.place.paths.parts.get() {
+            return Ok(());
+        }
+        let (job, mut after) = (original.record.job, None);
+        loop {
+            let sources = self.catalogue.origin_sources(job, after, ROWS).await?;
+            let Some(last) = sources.last() else { break };
+            after = Some(last.index);
+            self.record(&sources, &[]).await?;
+        }
+        let mut after = None;
+        loop {
+            let page = self.catalogue.origin_ranges(job, after, ROWS).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.range.part, last.range.part_offset));
+            let ranges: Vec<OriginRange> = page.iter().map(|origin| origin.range).collect();
+            self.record(&[], &ranges).await?;
+        }
+    }
+
+    async fn record(
+        &self,
+        sources: &[SourceNote],
+        ranges: &[OriginRange],
+    ) -> Result<(), CopyError> {
+        for page in Origins::pages(sources, ranges) {
+            let recorded = self.catalogue.record_origins(self.key, &page, self.now_ms()).await;
+            recorded.map_err(cancelled)?;
+        }
+        Ok(())
+    }
+
+    async fn mark_sealed(&self, findings: &Findings) -> Result<(), CopyError> {
+        let mut attempts_left = SEAL_ATTEMPTS;
+        let late = &findings.attributes;
+        loop {
+            attempts_left -= 1;
+            let now_ms = self.now_ms();
+            match self.catalogue.mark_sealed(self.key, late, &|_, _| Ok(()), now_ms).await {
+                Err(JobError::PathBusy { .. } | JobError::Catalogue(CatalogueError::Busy))
+                    if attempts_left > 0 =>
+                {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                sealed => return sealed.map_err(cancelled),
+            }
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        unix_ms(self.clock.now())
+    }
+}
+
+/// Reads on a thread of its own and writes on this one. Blocks.
+fn write(
+    original: &Original,
+    cut: Cut,
+    writer: Writer,
+    out: &mpsc::Sender<Written>,
+) -> Result<Findings, Ended> {
+    let pool = BufferPool::new(BUFFERS, writer.chunk_bytes());
+    let mut cutter = Cutter { original, cut, writer, out };
+    std::thread::scope(|scope| {
+        let (found, reads) = threads::sync_channel(BUFFERS);
+        let reading = scope.spawn(|| {
+            let found = found;
+            original.read(&pool, &found)
+        });
+        let written = reads.iter().try_for_each(|read| cutter.take(&read));
+        // A reader that waits for room learns that nobody wants more.
+        drop(reads);
+        let read = reading.join().expect("reading does not panic");
+        match (written, read) {
+            (Err(Ended::Failed(error)), _) | (Ok(()), Err(Ended::Failed(error))) => {
+                Err(Ended::Failed(error))
+            }
+            (Err(Ended::Unwanted), _) | (Ok(()), Err(Ended::Unwanted)) => Err(Ended::Unwanted),
+            (Ok(()), Ok(())) => cutter.finish(),
+        }
+    })
+}
+
+/// A job that was given up by others is told as what that is.
+fn cancelled(error: JobError) -> CopyError {
+    match error {
+        JobError::Aborted { .. } | JobError::Stale { .. } => CopyError::Cancelled,
+        error => error.into(),
+    }
+}
