@@ -1,6 +1,7 @@
 //! The command line of `skyspray-edge`: data only. The text of `--help` is these comments.
 
 mod format;
+mod operands;
 mod sources;
 mod target;
 
@@ -13,6 +14,7 @@ use skyspray_wire::ids::JobId;
 use std::path::PathBuf;
 
 pub use format::{Encoding, FormatArgs, FormatName, LayoutArgs, OnInvalidArg, To};
+pub use operands::{LastOperand, Operands};
 pub use sources::SourceOptions;
 pub use target::{ListTarget, LogicalTarget, PathTarget, TargetError};
 
@@ -62,7 +64,7 @@ pub enum Command {
     /// Make keys, get an identity from a relay with a token, and write edge.toml.
     Enroll(EnrollArgs),
     /// Split files into the record-aligned parts of a logical file.
-    Spray(SprayArgs),
+    Spray(Box<SprayArgs>),
     /// Write the parts of a logical file to one file in a landing zone.
     Despray(DesprayArgs),
     /// Send files and directories as they are to a directory of a plane.
@@ -88,7 +90,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum OfflineCommand {
     /// Show where a spray would split local files, without sending a byte.
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Check receipts.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -110,15 +112,11 @@ pub struct EnrollArgs {
 
 /// Files to a logical file.
 #[derive(Args, Debug)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "skyspray-edge spray [OPTIONS] [SOURCE]... <PLANE:scope::name>")]
 pub struct SprayArgs {
-    /// Source files: ZONE:path, or a path inside a landing zone. Joined in this order; the last
-    /// name of a path may hold * and ?.
-    #[arg(required_unless_present = "files_from", value_name = "SOURCE")]
-    pub sources: Vec<PathBuf>,
-    /// The logical file: PLANE:scope::name.
-    #[arg(value_name = "PLANE:scope::name")]
-    pub target: LogicalTarget,
+    /// The sources and the logical file.
+    #[command(flatten)]
+    pub operands: Operands<LogicalTarget>,
     /// Which sources there are besides.
     #[command(flatten)]
     pub source_options: SourceOptions,
@@ -179,13 +177,11 @@ pub struct DesprayArgs {
 
 /// Files to a plane.
 #[derive(Args, Debug)]
+#[command(override_usage = "skyspray-edge push [OPTIONS] <PATH>... <PLANE:path/>")]
 pub struct PushArgs {
-    /// Files and directories: ZONE:path, or a path inside a landing zone.
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// The directory of the plane: PLANE:path/, or PLANE: for its root.
-    #[arg(value_name = "PLANE:path/")]
-    pub target: PathTarget,
+    /// The paths and the directory of the plane.
+    #[command(flatten)]
+    pub operands: Operands<PathTarget>,
     /// Replace files that exist.
     #[arg(long)]
     pub overwrite: bool,

@@ -224,7 +224,8 @@ impl Splitting {
     pub fn signature(&self) -> Vec<u8> {
         let Wanted { target, on_invalid, layout, join, .. } = self.wanted;
         let mut text = format!("{target:?} {on_invalid:?} {layout:?} {join:?}").into_bytes();
-        for around in &self.around {
+        // Sources with nothing around their records may come and go: that is seen elsewhere.
+        for around in self.around.iter().filter(|around| **around != Around::default()) {
             for bytes in [&around.mark, &around.header, &around.footer, &around.prefix] {
                 text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
                 text.extend_from_slice(bytes);

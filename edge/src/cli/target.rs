@@ -1,5 +1,6 @@
 //! The side of the plane on the command line: `PLANE:scope::name` and `PLANE:path/`.
 
+use super::operands::LastOperand;
 use skyspray_wire::name::{
     LabelError, LogicalName, LogicalNameError, PathError, PlaneName, PlanePath, Scope,
 };
@@ -68,6 +69,21 @@ pub enum TargetError {
         /// The text, cut to 120 characters.
         text: String,
     },
+}
+
+impl LastOperand for LogicalTarget {
+    const FIRST: &'static str = "SOURCE";
+    const NAME: &'static str = "PLANE:scope::name";
+    const HELP: &'static str = "Source files, ZONE:path or a path inside a landing zone, joined in \
+         this order; the last name of a path may hold * and ?. Last the logical file, \
+         PLANE:scope::name";
+}
+
+impl LastOperand for PathTarget {
+    const FIRST: &'static str = "PATH";
+    const NAME: &'static str = "PLANE:path/";
+    const HELP: &'static str = "Files and directories, ZONE:path or a path inside a landing zone. \
+         Last the directory of the plane: PLANE:path/, or PLANE: for its root";
 }
 
 impl FromStr for LogicalTarget {

@@ -29,6 +29,7 @@ fn every_command_of_the_contract_is_understood() {
         "list lake:x",
         "describe lake:x::y",
         "push a b lake:in/",
+        "push a --overwrite b --compress off lake:in/",
         "pull lake:in/a out/",
         "plan a.csv --parts 3",
         "verify lake:x::y",
@@ -51,8 +52,8 @@ fn a_spray_takes_sources_first_and_its_target_last() {
         panic!("not a spray")
     };
 
-    assert_eq!(spray.sources, ["a", "b", "in:c"].map(PathBuf::from));
-    assert_eq!(spray.target.to_string(), "lake:x::y");
+    assert_eq!(spray.operands.sources, ["a", "b", "in:c"].map(PathBuf::from));
+    assert_eq!(spray.operands.target.to_string(), "lake:x::y");
     assert_eq!((spray.parts, spray.overwrite), (7, false));
     assert_eq!(Join::from(spray.layout.join), Join::Verbatim);
     assert_eq!(spray.compress, Some(Compress::Level(3)));
@@ -74,8 +75,8 @@ fn sources_may_come_from_a_list_alone() {
     else {
         panic!("not a spray")
     };
-    assert_eq!(spray.sources, Vec::<PathBuf>::new());
-    assert_eq!(spray.target.to_string(), "lake:x::y");
+    assert_eq!(spray.operands.sources, Vec::<PathBuf>::new());
+    assert_eq!(spray.operands.target.to_string(), "lake:x::y");
     let options = spray.source_options;
     assert_eq!(options.files_from, Some(PathBuf::from("l")));
     assert!(options.from0 && options.fail_if_no_source);
@@ -87,7 +88,13 @@ fn sources_may_come_from_a_list_alone() {
     let Command::Spray(spray) = command("spray a b lake:x --files-from l") else {
         panic!("not a spray")
     };
-    assert_eq!(spray.sources, ["a", "b"].map(PathBuf::from));
+    assert_eq!(spray.operands.sources, ["a", "b"].map(PathBuf::from));
+    let Command::Spray(spray) =
+        command("spray a --parts 4 --files-from l --overwrite b --quote ' lake:x --json")
+    else {
+        panic!("not a spray")
+    };
+    assert_eq!(spray.operands.sources, ["a", "b"].map(PathBuf::from));
     for line in ["plan --parts 1 --files-from l", "verify lake:x --files-from l --from0"] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }

@@ -9,6 +9,10 @@ use skyspray_dfu::probe::ProbeError;
 use std::borrow::Cow;
 use thiserror::Error;
 
+/// HPCC's numbers for a document without rows.
+const NO_XML_ROW: u16 = 8098;
+const NO_JSON_ROW: u16 = 8109;
+
 /// Why sources are not what the options say. `path` is `zone:path`, escaped.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
@@ -33,12 +37,14 @@ pub enum LookError {
         error: ProbeError,
     },
     /// No source has a row.
-    #[error("{path} holds no row: {}", what_is_a_row(format))]
+    #[error("{path} holds no row: {what}")]
     NoRows {
         /// The first source.
         path: String,
-        /// What was looked for.
-        format: RecordFormat,
+        /// What was looked for and is not there.
+        what: String,
+        /// HPCC's number for the format.
+        number: u16,
     },
     /// A name or length does not fit the prefix of blobs.
     #[error("{path}: {error}")]
@@ -50,23 +56,28 @@ pub enum LookError {
     },
 }
 
-fn what_is_a_row(format: &RecordFormat) -> String {
-    match format {
-        RecordFormat::Xml(xml) => format!("no element is called {}", xml.row_tag()),
-        RecordFormat::Json(json) => format!("there is no array at {}", json.row_path()),
-        other => format!("it is no {}", other.name()),
-    }
-}
-
 impl LookError {
+    /// No source has a row; `path` is the first.
+    pub(super) fn no_rows(path: String, format: &RecordFormat) -> Self {
+        let (what, number) = match format {
+            RecordFormat::Json(json) => {
+                (format!("there is no array at {}", json.row_path()), NO_JSON_ROW)
+            }
+            RecordFormat::Xml(xml) => {
+                (format!("no element is called {}", xml.row_tag()), NO_XML_ROW)
+            }
+            other => (format!("it is no {}", other.name()), NO_XML_ROW),
+        };
+        Self::NoRows { path, what, number }
+    }
+
     /// HPCC's number for this cause, where it has one.
     fn hpcc_number(&self) -> Option<u16> {
         match self {
             Self::Source(_) => None,
             Self::Encoding { error, .. } => error.hpcc_number(),
             Self::Document { error, .. } => error.hpcc_number(),
-            Self::NoRows { format: RecordFormat::Json(_), .. } => Some(8109),
-            Self::NoRows { .. } => Some(8098),
+            Self::NoRows { number, .. } => Some(*number),
             Self::Prefix { error, .. } => error.hpcc_number(),
         }
     }
@@ -108,7 +119,7 @@ impl Explain for LookError {
             Self::Document { .. } => {
                 Some("check --row-tag or --row-path, and whether the file is whole".into())
             }
-            Self::NoRows { format: RecordFormat::Xml(_), .. } => {
+            Self::NoRows { number: NO_XML_ROW, .. } => {
                 Some("compare --row-tag with the file, upper and lower case count".into())
             }
             Self::NoRows { .. } => Some("say with --row-path which array holds the rows".into()),

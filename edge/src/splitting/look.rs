@@ -107,9 +107,7 @@ pub(super) fn around(
         result.push(around);
     }
     match sources.first() {
-        Some(first) if rows == 0 => {
-            Err(LookError::NoRows { path: first.at().to_string(), format: format.clone() })
-        }
+        Some(first) if rows == 0 => Err(LookError::no_rows(first.at().to_string(), format)),
         _ => Ok(result),
     }
 }

@@ -118,7 +118,7 @@ pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
         kind: "push",
         job: job.to_string(),
         wuid: committed.wuid.clone(),
-        target: args.target.to_string(),
+        target: args.operands.target.to_string(),
         files: totals.files,
         files_unchanged: totals.unchanged,
         files_failed: failed,
@@ -201,8 +201,8 @@ fn report(ctx: &Context, done: &Done) {
 /// What is pushed, and the path below the target each thing goes to: its own name, but for a
 /// directory written with a `/` at the end, whose content goes straight to the target.
 fn resolve(ctx: &Context, args: &PushArgs) -> Result<Vec<(LandingPath, PlanePath)>, CommandError> {
-    let mut roots = Vec::with_capacity(args.paths.len());
-    for path in &args.paths {
+    let mut roots = Vec::with_capacity(args.operands.sources.len());
+    for path in &args.operands.sources {
         let at = ctx.zones.resolve(path, &ctx.cwd, Want::Read)?;
         if !at.path.is_root() {
             at.tree.metadata(&at.path).map_err(|error| SourceError::of(&at, error))?;
@@ -225,7 +225,7 @@ async fn begin(
     let places: Vec<String> = roots.iter().map(|(_, below)| below.to_string()).collect();
     let options = std::iter::once(("overwrite", &*overwrite))
         .chain(places.iter().map(|below| ("below", below.as_str())));
-    let target = args.target.to_string();
+    let target = args.operands.target.to_string();
     let key = CommandKey::of(JobKind::Push, &target, &sources, options);
     let header = JobHeader {
         job: ctx.new_job(),
@@ -242,8 +242,8 @@ async fn begin(
     let open = OpenWrite {
         job: log.job(),
         target: WriteTarget::Files {
-            plane: args.target.plane.clone(),
-            directory: args.target.path.clone(),
+            plane: args.operands.target.plane.clone(),
+            directory: args.operands.target.path.clone(),
         },
         overwrite: args.overwrite,
         bytes: 0,

@@ -130,7 +130,7 @@ async fn prepare(ctx: &Context, args: &SprayArgs) -> Result<Prepared, CommandErr
         }
     };
     let (zones, cwd) = (ctx.zones.clone(), ctx.cwd.clone());
-    let (names, options) = (args.sources.clone(), args.source_options.clone());
+    let (names, options) = (args.operands.sources.clone(), args.source_options.clone());
     let selection = blocking(move || Selection::resolve(&zones, &names, &options, &cwd)).await?;
     let name = selection.first_name();
     let wanted = format::wanted(&args.format, &args.layout, meta.as_ref(), name)?;
@@ -175,12 +175,12 @@ async fn begin(
     let signature = Digest::of(&splitting.signature()).to_string();
     let fixed = [("parts", &*parts), ("overwrite", &*overwrite), ("splitting", &*signature)];
     let options = fixed.into_iter().chain(attributes.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    let key = CommandKey::of(JobKind::Spray, &args.target.to_string(), &named, options);
+    let key = CommandKey::of(JobKind::Spray, &args.operands.target.to_string(), &named, options);
     let header = |job| JobHeader {
         job,
         kind: JobKind::Spray,
         key,
-        target: args.target.to_string(),
+        target: args.operands.target.to_string(),
         sources: notes.clone(),
         opened_ms: ctx.now_ms(),
     };
@@ -191,8 +191,8 @@ async fn begin(
     let open = OpenWrite {
         job: log.job(),
         target: WriteTarget::LogicalFile {
-            plane: args.target.plane.clone(),
-            name: args.target.name.clone(),
+            plane: args.operands.target.plane.clone(),
+            name: args.operands.target.name.clone(),
             parts: if args.layout.whole { 1 } else { args.parts },
         },
         overwrite: args.overwrite,
@@ -397,7 +397,7 @@ fn report(ctx: &Context, args: &SprayArgs, finished: &Finished) {
         kind: "spray",
         job: finished.job.to_string(),
         wuid: committed.wuid.clone(),
-        target: args.target.to_string(),
+        target: args.operands.target.to_string(),
         generation,
         parts: *parts,
         bytes: finished.bytes,

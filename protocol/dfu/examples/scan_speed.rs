@@ -4,7 +4,8 @@
 
 use skyspray_dfu::format::csv::Role;
 use skyspray_dfu::format::{
-    CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat, XmlFormat,
+    ByteOrder, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat,
+    VARIABLE_RECORD_DEFAULT, XmlFormat,
 };
 use skyspray_dfu::split::{Source, SplitOptions, Splitter};
 use std::hint::black_box;
@@ -16,6 +17,7 @@ fn main() {
     delimited();
     xml();
     json();
+    binary();
 }
 
 fn delimited() {
@@ -89,6 +91,36 @@ fn json() {
     let lines = usual.replace("},", "}").repeat((64 << 20) / usual.len()).into_bytes();
     let format = RecordFormat::JsonLines(JsonLinesFormat::default());
     report("jsonl, rows of 70 bytes", &lines, &format, &Source::plain(lines.len() as u64));
+}
+
+fn binary() {
+    let max_record = VARIABLE_RECORD_DEFAULT;
+    let variable = |order| RecordFormat::Variable { order, max_record };
+    for (name, format, unit) in [
+        (
+            "variable, records of 12 bytes",
+            variable(ByteOrder::Little),
+            [&[12, 0, 0, 0], &[b'x'; 12][..]].concat(),
+        ),
+        (
+            "variable, records of 100 bytes",
+            variable(ByteOrder::Little),
+            [&[100, 0, 0, 0], &[b'x'; 100][..]].concat(),
+        ),
+        (
+            "variablebigendian, 100 bytes",
+            variable(ByteOrder::Big),
+            [&[0, 0, 0, 100], &[b'x'; 100][..]].concat(),
+        ),
+        ("recfmvb, records of 100 bytes", RecordFormat::RecfmVb, {
+            let record = [&[0, 104, 0, 0], &[b'x'; 100][..]].concat();
+            let block_bytes = u16::try_from(4 + 300 * record.len()).expect("a standard block");
+            [&block_bytes.to_be_bytes()[..], &[0, 0], &record.repeat(300)].concat()
+        }),
+    ] {
+        let data = unit.repeat((64 << 20) / unit.len());
+        report(name, &data, &format, &Source::plain(data.len() as u64));
+    }
 }
 
 fn report(name: &str, data: &[u8], format: &RecordFormat, source: &Source) {

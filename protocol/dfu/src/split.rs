@@ -49,8 +49,8 @@ use crate::format::RecordFormat;
 use boundaries::Boundaries;
 use deduction::Deduction;
 use error::{Fault, Place};
-use ledger::{Entry, Ledger};
 pub(crate) use json::Text as JsonText;
+use ledger::{Entry, Ledger};
 pub(crate) use narrow::Narrow;
 use scan::Scan;
 use shaper::{Run, Shaper};
@@ -125,6 +125,11 @@ impl Splitter {
         let text = converts.then(|| format.encoding());
         let rewriter = rewrite::rewriter(format, &options);
         let whole = options.layout == Layout::SplitPoints;
+        let mut shaper = Shaper::new(rewriter, text, mark, whole);
+        // Parts that end before the first record are documents too.
+        let first = sources.iter().position(|source| source.body() > 0);
+        let first = first.or_else(|| sources.iter().position(|source| source.length > 0));
+        shaper.begin_source(first.unwrap_or(0));
         Ok(Self {
             sources_filled: sources
                 .iter()
@@ -133,7 +138,7 @@ impl Splitter {
             scanner: scan::scanner(format, &narrow),
             deduction: rule::deduction(format, converts),
             ledger: Ledger::new(boundaries, spanning),
-            shaper: Shaper::new(rewriter, text, mark, whole),
+            shaper,
             narrowed: Vec::new(),
             too_long: rule::too_long_number(format),
             source_index: 0,
@@ -203,7 +208,8 @@ impl Splitter {
             let read = self.source_offset;
             return Err(SplitError::SourceShrank { source_index, length, read });
         }
-        if self.source_offset == 0 && blob {
+        let whole = self.options.layout == Layout::WholeSources;
+        if self.source_offset == 0 && (blob || whole) {
             self.begin_source()?;
         }
         if body > 0 || blob {
@@ -264,10 +270,16 @@ impl Splitter {
             }
         }
         self.settle(&[], None)?;
-        self.shaper.begin_source(source_index);
+        let source = &self.sources[source_index];
+        let filled = source.body() > 0 || !source.prefix.is_empty();
+        // Without records it says what stands around them only where it is a part of its own.
+        let alone = self.options.layout == Layout::WholeSources && !self.shaper.has_begun();
+        if filled || alone {
+            self.shaper.begin_source(source_index);
+        }
         let unit = self.narrow.width() as u64;
-        let end = self.source_start + self.sources[source_index].body() / unit;
-        self.narrow.narrow(&self.sources[source_index].header, &mut self.narrowed);
+        let end = self.source_start + source.body() / unit;
+        self.narrow.narrow(self.narrow.behind_mark(&source.header), &mut self.narrowed);
         self.scanner.header(&self.narrowed);
         let begun = self.scanner.begin_source(self.source_start, end, &mut self.ledger);
         begun.map_err(|fault| self.explain(fault))?;

@@ -184,8 +184,29 @@ fn encodings() -> impl Strategy<Value = Encoding> {
 
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
-        "{", "}", "[", "]", ",", ",", "\"", "\"", "\\", ":", " ", "\n", "1", "true", "{}", "[]",
-        "\"a\":[", "{\"a\":1}", "\u{e4}", "_Y", "],", "}]", "[{}]",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ",",
+        "\"",
+        "\"",
+        "\\",
+        ":",
+        " ",
+        "\n",
+        "1",
+        "true",
+        "{}",
+        "[]",
+        "\"a\":[",
+        "{\"a\":1}",
+        "\u{e4}",
+        "_Y",
+        "],",
+        "}]",
+        "[{}]",
     ]);
     prop_oneof![
         4 => prop::collection::vec(token.clone(), 0..12).prop_map(|t| t.concat().into_bytes()),

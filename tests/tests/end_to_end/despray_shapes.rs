@@ -35,7 +35,7 @@ fn csv(rows: usize) -> String {
 
 /// The files that a despray made of `target`, in the order of their numbers.
 fn numbered(pair: &Pair, target: &str) -> Vec<PathBuf> {
-    let names = files_below(&pair.edge.zone).unwrap();
+    let names = files_below(&pair.edge.zone).expect("the zone can be read");
     let number = |path: &Path| {
         let rest = path.to_str()?.strip_prefix(target)?.strip_prefix("._")?.to_owned();
         let (part, of) = rest.split_once("_of_")?;
@@ -50,7 +50,7 @@ fn numbered(pair: &Pair, target: &str) -> Vec<PathBuf> {
 }
 
 fn texts(paths: &[PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    paths.iter().map(|path| fs::read_to_string(path).expect("it is text")).collect()
 }
 
 fn assert_no_open_job(pair: &Pair) {

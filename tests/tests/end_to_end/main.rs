@@ -4,6 +4,7 @@ mod bounded_memory;
 mod demo;
 mod despray_shapes;
 mod file_copy;
+mod formats;
 mod many_files;
 mod origins;
 mod proofs;

@@ -369,6 +369,22 @@ fn no_file_is_longer_than_was_asked_for() {
     }
 }
 
+/// A boundary in a closing tag gives the row after it away too, which no estimate foresees.
+#[test]
+fn a_file_that_became_too_long_is_split_again_into_more() {
+    let row = |index: usize| format!("<sixteen-bytes-row>{index:03}</sixteen-bytes-row>");
+    let whole = format!("<d>{}</d>", (0..60).map(row).collect::<String>());
+    let pairs = [("kind", "xml"), ("format", "xml"), ("rowTag", "sixteen-bytes-row")];
+    let pairs = [&pairs[..], &[("maxRecordSize", "42")]].concat();
+    for size in 60..400 {
+        let shape = Shape::Sized(crate::size::ByteSize(size));
+        let files = records_cut(&pairs, whole.as_bytes(), &shape, (3, 4)).unwrap();
+        let longest = files.iter().map(|(_, text)| text.len() as u64).max();
+        assert!(longest <= Some(size), "{longest:?} of {size}");
+        assert_eq!(bodies(&files).concat().matches("</sixteen").count(), 60);
+    }
+}
+
 #[test]
 fn every_file_of_a_document_is_one_and_every_file_of_marked_text_is_marked() {
     let xml = [("kind", "xml"), ("format", "xml"), ("rowTag", "r"), ("maxRecordSize", "64")];

@@ -42,11 +42,18 @@ impl<'a> Case<'a> {
         let Some(sources) = self.announced(format) else { return };
         let small = self.split(format, &sources, self.block);
         let whole = self.split(format, &sources, usize::MAX);
-        assert_eq!(small, whole, "blocks of another size");
+        // A block is scanned before it is converted, so which of two mistakes is met first depends
+        // on the blocks where text is converted.
+        if self.options.target == Target::Native || small.is_ok() || whole.is_ok() {
+            assert_eq!(small, whole, "blocks of another size");
+        }
         let Ok(parts) = whole else { return };
         let native = self.options.target == Target::Native;
         let copied = native && self.options.stored_format(format) == *format;
-        if copied && self.sources.len() == 1 {
+        // Blanks in an array without items are in no part.
+        let rows = !matches!(format, RecordFormat::Json(_))
+            || parts.iter().any(|part| part.records > 0);
+        if copied && rows && self.sources.len() == 1 {
             let joined = join(format, &parts);
             assert!(joined == self.sources[0], "joined, the parts are not the source");
         }

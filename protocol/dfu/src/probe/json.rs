@@ -292,3 +292,128 @@ fn unit(text: &[u8]) -> Option<u32> {
 fn is_blank(unit: u8) -> bool {
     matches!(unit, b' ' | b'\t' | b'\r' | b'\n')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Head, Measure, ProbeError, Tail, head, tail};
+    use crate::format::{JsonFormat, RecordFormat};
+
+    fn format(path: &str) -> RecordFormat {
+        RecordFormat::Json(JsonFormat::try_new(path).unwrap())
+    }
+
+    /// What stands before the rows.
+    fn header<'a>(path: &str, text: &'a str) -> Option<&'a str> {
+        match head(&format(path), text.as_bytes(), true).unwrap() {
+            Head::Found { header_bytes } => Some(&text[..usize::try_from(header_bytes).unwrap()]),
+            Head::NoRows => None,
+            Head::NeedMore => panic!("there is no more"),
+        }
+    }
+
+    /// What stands behind the rows, if `text` is what follows the header, or the end of it.
+    fn footer<'a>(path: &str, text: &'a str, whole: bool) -> Option<&'a str> {
+        match tail(&format(path), text.as_bytes(), whole).unwrap() {
+            Tail::Found { footer_bytes } => {
+                Some(&text[text.len() - usize::try_from(footer_bytes).unwrap()..])
+            }
+            Tail::NeedMore => None,
+            Tail::Unknown => panic!("the last bytes always tell something"),
+        }
+    }
+
+    #[test]
+    fn the_rows_are_those_under_the_keys_and_not_under_the_same_keys_elsewhere() {
+        let found = "{\"b\":[0], \"x\":{\"a\":{\"b\":[1]}},\"a\":{\"a\":\"{[\\\"\",\"b\" :\n[";
+        let text = format!("{found}2],\"b\":[3]}}}}");
+
+        assert_eq!(header("/a/b", &text), Some(found));
+        for end in 0..found.len() {
+            assert_eq!(head(&format("/a/b"), &text.as_bytes()[..end], false), Ok(Head::NeedMore));
+        }
+    }
+
+    #[test]
+    fn keys_are_compared_as_what_they_say() {
+        assert_eq!(header("/ab", "{\"\\u0061b\":[1]}"), Some("{\"\\u0061b\":["));
+        assert_eq!(header("/\u{e4}", "{\"\\u00E4\":[]}"), Some("{\"\\u00E4\":["));
+        assert_eq!(header("/\u{1f600}", "{\"\\uD83d\\uDE00\":[]}"), Some("{\"\\uD83d\\uDE00\":["));
+        assert_eq!(header("/\\\"\n", "{\"\\\\\\\"\\n\":[]}"), Some("{\"\\\\\\\"\\n\":["));
+        assert_eq!(header("/a", "{\"\\u0061b\":[1],\"\\ud83d\":[],\"\\a\":[],\"\\u00\":[]}"), None);
+    }
+
+    #[test]
+    fn without_keys_the_rows_are_in_the_root_array_or_at_the_root() {
+        assert_eq!(header("/", " \n[1]"), Some(" \n["));
+        assert_eq!(header("/", " {}\n[1]"), Some(""));
+        assert_eq!(header("/", " \n"), None);
+        assert_eq!(head(&format("/"), b" ", false), Ok(Head::NeedMore));
+    }
+
+    #[test]
+    fn what_is_no_array_holds_no_rows() {
+        for text in
+            ["", "[]", "{}", "1", "{\"a\":1}", "{\"a\":{}}", "{\"b\":[]}", "{\"a\"", "{\"a\"]"]
+        {
+            assert_eq!(header("/a", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_footer_starts_with_the_bracket_that_closes_the_rows() {
+        assert_eq!(footer("/", "1,[2] ] \n", true), Some("] \n"));
+        assert_eq!(footer("/", "{}\n[2]", true), Some(""));
+        assert_eq!(footer("/", "{}\n{}", false), Some(""));
+        assert_eq!(footer("/a/b", "}]}]}}\n", false), Some("]}}\n"));
+        assert_eq!(
+            footer("/a", "\"[]\"],\"b\":{\"c\":[1]},\"d\":[2]}", true),
+            Some("],\"b\":{\"c\":[1]},\"d\":[2]}")
+        );
+        assert_eq!(
+            footer("/a", "{\"x\":1}],\"b\":\"]}\\\\\"}", false),
+            Some("],\"b\":\"]}\\\\\"}")
+        );
+    }
+
+    #[test]
+    fn quotes_in_strings_end_none() {
+        for text in [r#"1],"b":"]\"\\"}"#, r#"1],"b":"{[\"]"}"#] {
+            assert_eq!(footer("/a", text, false), Some(&text[1..]));
+        }
+    }
+
+    #[test]
+    fn an_array_under_another_key_does_not_hold_the_rows() {
+        assert_eq!(footer("/a", ",\"b\":[2]}", false), None);
+        assert_eq!(footer("/a", "[1], \"a\" : [2],\"c\":[[3]]}", false), Some("],\"c\":[[3]]}"));
+        assert_eq!(footer("/a/b", "9]},\"z\":[[1]]}", false), Some("]},\"z\":[[1]]}"));
+        // All of the array that can be seen may be rows.
+        assert_eq!(footer("/a", "2],\"c\":[3]}", false), Some("],\"c\":[3]}"));
+        assert_eq!(footer("/a", "3]}", false), Some("]}"));
+    }
+
+    #[test]
+    fn a_document_that_is_cut_off_has_no_footer() {
+        assert_eq!(footer("/a", "{\"x\":[1]", true), Some(""));
+        assert_eq!(footer("/a", "1,{\"x\":{}", true), Some(""));
+        assert_eq!(
+            tail(&format("/a"), b"", true),
+            Err(ProbeError::NoLastRow { looked: 0, number: 8101 })
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_rows_is_measured_exactly() {
+        let measure = |path: &str, text: &str| {
+            let mut measure = Measure::try_new(&format(path)).unwrap();
+            text.as_bytes().chunks(3).for_each(|block| measure.push(block).unwrap());
+            measure.finish()
+        };
+
+        assert_eq!(measure("/a", "[1],\"]\"],\"b\":[2]}"), Ok(10));
+        let cut_off = Err(ProbeError::NoLastRow { looked: 4, number: 8101 });
+        assert_eq!(measure("/a", "[1],"), cut_off);
+        assert_eq!(measure("/a", "[1}]"), cut_off);
+        assert_eq!(measure("/", "{} []"), Ok(0));
+    }
+}

@@ -29,7 +29,17 @@ impl Boundaries {
 
     /// The first ideal end after `at`, looked for from `part` on.
     pub(super) fn next_after(&self, at: u64, part: u32) -> u64 {
-        (part..self.parts()).map(|part| self.end_of(part)).find(|&end| end > at).unwrap_or(u64::MAX)
+        let (mut low, mut high) = (part, self.parts().max(part));
+        // Almost always it is the next one.
+        let mut middle = low;
+        while low < high {
+            match self.end_of(middle) > at {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+            middle = low + (high - low) / 2;
+        }
+        self.end_of(low)
     }
 
     /// The ideal end of `part`, counted from 0; `u64::MAX` where it takes all that comes.
@@ -70,6 +80,23 @@ mod tests {
         assert_eq!(ends(33, 3), [11, 22, u64::MAX]);
         assert_eq!(ends(107, 4), [26, 52, 78, u64::MAX]);
         assert_eq!(ends(u64::MAX, 2), [u64::MAX / 2, u64::MAX]);
+    }
+
+    #[test]
+    fn the_end_after_an_offset_is_the_first_beyond_it_from_a_part_on() {
+        for (total, parts) in [(0, 3), (2, 4), (33, 3), (50, 60), (107, 4), (1, 1)] {
+            let boundaries = Boundaries::balanced(total, NonZeroU32::new(parts).unwrap(), 2);
+            for (at, part) in (0..total + 2).flat_map(|at| (0..=parts).map(move |part| (at, part)))
+            {
+                let mut ends = (part..parts).map(|part| boundaries.end_of(part));
+                let expected = ends.find(|&end| end > at).unwrap_or(u64::MAX);
+                assert_eq!(
+                    boundaries.next_after(at, part),
+                    expected,
+                    "{total} {parts} {at} {part}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -396,3 +396,6 @@ fn is_word(byte: u8) -> bool {
 fn malformed(at: u64, rule: Rule) -> Fault {
     Fault::Malformed { at, rule }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ pub(super) struct Ledger {
     pub(super) limit: u64,
     /// The end of the part being filled if records did not matter.
     ideal: u64,
-    /// Ideal boundaries not passed yet, and for each where the search was told to begin.
+    /// Ideal boundaries not passed yet, in order, and for each where the search was told to begin.
     searches: VecDeque<(u64, u64)>,
     /// Where the part being filled starts.
     pub(super) part_start: u64,
@@ -97,7 +97,7 @@ impl Ledger {
     pub(super) fn is_undecided_at(&self, at: u64) -> bool {
         let holds_back = self.attributed < at && self.limit < at;
         let due = self.ideal == at || (holds_back && self.boundary_after(at - 1) == at);
-        due && self.searches.iter().all(|&(ideal, _)| ideal != at)
+        due && self.searches.back().is_none_or(|&(ideal, _)| ideal < at)
     }
 
     /// The part that should end at `ideal` ends with the first record that ends beyond `limit`.
@@ -123,10 +123,14 @@ impl Ledger {
 
     /// Gives everything before `to` to the part being filled.
     pub(super) fn attribute(&mut self, to: u64) {
-        if to > self.attributed {
-            self.entries.push_back(Entry::Run { from: self.attributed, to });
-            self.attributed = to;
+        if to <= self.attributed {
+            return;
         }
+        match self.entries.back_mut() {
+            Some(Entry::Run { to: before, .. }) => *before = to,
+            _ => self.entries.push_back(Entry::Run { from: self.attributed, to }),
+        }
+        self.attributed = to;
     }
 
     /// Everything not yet attributed before `to` is in no part.
@@ -208,7 +212,9 @@ impl Ledger {
             .push_back(Entry::PartEnd { part: PartIndex(self.part), records: self.part_records });
         self.part += 1;
         self.ideal = self.boundaries.end_of(self.part);
-        self.searches.retain(|&(ideal, _)| ideal >= self.ideal);
+        while self.searches.front().is_some_and(|&(ideal, _)| ideal < self.ideal) {
+            self.searches.pop_front();
+        }
         // A boundary that was passed already needs no search.
         self.limit = match self.searches.front() {
             Some(&(ideal, limit)) if ideal == self.ideal && at < ideal => limit,

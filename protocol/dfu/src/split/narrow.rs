@@ -56,6 +56,19 @@ impl Narrow {
         usize::from(self.encoding.unit_bytes())
     }
 
+    /// What follows a byte order mark at the start of `text`, which is not narrowed.
+    pub(super) fn behind_mark<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        let mark: &[u8] = match self.encoding {
+            Encoding::Ascii => b"",
+            Encoding::Utf8 => b"\xEF\xBB\xBF",
+            Encoding::Utf16Le => b"\xFF\xFE",
+            Encoding::Utf16Be => b"\xFE\xFF",
+            Encoding::Utf32Le => b"\xFF\xFE\0\0",
+            Encoding::Utf32Be => b"\0\0\xFE\xFF",
+        };
+        text.strip_prefix(mark).unwrap_or(text)
+    }
+
     /// A length in units, at least one.
     pub(super) fn units(&self, bytes: NonZeroU32) -> NonZeroU32 {
         let width = u32::from(self.encoding.unit_bytes());

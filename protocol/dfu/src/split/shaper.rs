@@ -74,9 +74,14 @@ impl Shaper {
         self.rewrite.as_ref().map_or(0, |rewrite| rewrite.replaced())
     }
 
-    /// The source the bytes so far came from.
+    /// The source that the bytes so far came from.
     pub(super) fn source_index(&self) -> usize {
         self.source_index
+    }
+
+    /// Whether the part has anything yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.header.is_some()
     }
 
     /// The next bytes are those of another source.

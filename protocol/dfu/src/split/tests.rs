@@ -1,7 +1,9 @@
 //! Single facts about splitting; `tests/split_properties.rs` has the general ones.
 
 use super::*;
+use crate::encoding::Encoding;
 use crate::format::csv::{CsvFormat, CsvOptions, Role};
+use crate::format::{JsonFormat, XmlFormat};
 
 fn csv(changes: &[(Role, &str)], max_record: u32) -> RecordFormat {
     let max_record = NonZeroU32::new(max_record).unwrap();
@@ -124,6 +126,139 @@ fn whole_sources_are_spread_in_order() {
     assert_eq!(error.hpcc_number(), Some(8067));
     assert_eq!(Layout::implied(2, NonZeroU32::new(2).unwrap()), Layout::WholeSources);
     assert_eq!(Layout::implied(3, NonZeroU32::new(2).unwrap()), Layout::Balanced);
+}
+
+/// A document: what stands before, in and behind its rows. With no rows all of it stands before.
+fn document(header: &str, rows: &str, footer: &str) -> (Source, String) {
+    let text = [header, rows, footer].concat();
+    let (header, footer) = match rows {
+        "" => (text.as_str(), ""),
+        _ => (header, footer),
+    };
+    let source = Source {
+        length: text.len() as u64,
+        header: header.into(),
+        footer: footer.into(),
+        ..Source::default()
+    };
+    (source, text)
+}
+
+/// The contents of the parts of documents.
+fn split_documents(
+    format: &RecordFormat,
+    documents: &[(Source, String)],
+    options: SplitOptions,
+) -> Result<Vec<String>, SplitError> {
+    let sources = documents.iter().map(|(source, _)| source.clone()).collect();
+    let mut splitter = Splitter::try_new(format, sources, options)?;
+    let mut parts = vec![String::new()];
+    let mut drain = |splitter: &mut Splitter, block: &str| {
+        while let Some(piece) = splitter.poll() {
+            let part = parts.last_mut().expect("there is one from the start");
+            match piece {
+                Piece::Bytes { range, .. } => part.push_str(&block[range]),
+                Piece::Literal { bytes, .. } => part.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Piece::Origin(_) => {}
+                Piece::PartEnd { .. } => parts.push(String::new()),
+            }
+        }
+    };
+    for (_, text) in documents {
+        splitter.push(text.as_bytes())?;
+        drain(&mut splitter, text);
+        splitter.end_source()?;
+        drain(&mut splitter, "");
+    }
+    splitter.finish()?;
+    drain(&mut splitter, "");
+    parts.pop();
+    Ok(parts)
+}
+
+#[test]
+fn documents_without_rows_take_no_header_and_no_footer_from_a_part() {
+    let format = RecordFormat::Xml(XmlFormat::try_new("r").unwrap());
+    let first = || document("<a>", "<r>1</r>", "</a>");
+    let second = || document("<b>", "<r>2</r>", "</b>");
+    let rowless = || document("<c>", "", "</c>");
+    let empty = || document("", "", "");
+    let split = |documents: &[_], count| split_documents(&format, documents, parts(count));
+
+    for none in [rowless, empty] {
+        assert_eq!(split(&[first(), none()], 1).unwrap(), ["<a><r>1</r></a>"]);
+        assert_eq!(
+            split(&[none(), first(), none(), second(), none()], 2).unwrap(),
+            ["<a><r>1</r></a>", "<b><r>2</r></b>"]
+        );
+        let many = split(&[none(), first(), none()], 9).unwrap();
+        assert_eq!(many.iter().filter(|part| *part == "<a></a>").count(), 8, "{many:?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_a_part_stays_as_it_is_also_without_rows() {
+    let format = RecordFormat::Xml(XmlFormat::try_new("r").unwrap());
+    let whole = |count| SplitOptions { layout: Layout::WholeSources, ..parts(count) };
+    let documents = [
+        document("<a>", "<r>1</r>", "</a>"),
+        document("<c>", "", "</c>"),
+        document("", "", ""),
+        document("<b>", "<r>2</r>", "</b>"),
+        document("", "", ""),
+    ];
+
+    assert_eq!(
+        split_documents(&format, &documents, whole(5)).unwrap(),
+        documents.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        split_documents(&format, &documents, whole(2)).unwrap(),
+        ["<a><r>1</r></a>", "<b><r>2</r></b>"]
+    );
+}
+
+#[test]
+fn a_byte_order_mark_that_is_kept_does_not_make_an_array_of_values() {
+    for encoding in [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf32Be] {
+        let format = RecordFormat::Json(JsonFormat::try_new("/").unwrap()).with_encoding(encoding);
+        let stored = |text: &str| -> Vec<u8> {
+            match encoding {
+                Encoding::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+                Encoding::Utf32Be => {
+                    text.chars().flat_map(|unit| u32::from(unit).to_be_bytes()).collect()
+                }
+                _ => text.as_bytes().to_vec(),
+            }
+        };
+        let text = stored("\u{feff}{} {}");
+        let source =
+            Source { length: text.len() as u64, header: stored("\u{feff}"), ..Source::default() };
+        let options = SplitOptions { layout: Layout::SplitPoints, ..parts(2) };
+        let mut splitter = Splitter::try_new(&format, vec![source], options).unwrap();
+
+        splitter.push(&text).unwrap();
+        splitter.end_source().unwrap();
+        splitter.finish().unwrap();
+
+        let end = std::iter::from_fn(|| splitter.poll()).last().unwrap();
+        assert!(matches!(end, Piece::PartEnd { records: 2, .. }), "{encoding:?}: {end:?}");
+    }
+}
+
+#[test]
+fn rows_that_follow_each_other_in_a_part_are_one_piece_also_when_converted() {
+    let format = RecordFormat::Json(JsonFormat::try_new("/").unwrap());
+    let text = "1,".repeat(1000) + "1";
+    let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let options = SplitOptions { target: Target::Utf8, ..parts(1) };
+    let format = format.with_encoding(Encoding::Utf16Le);
+    let mut splitter = Splitter::try_new(&format, plain(&[wide.len() as u64]), options).unwrap();
+
+    splitter.push(&wide).unwrap();
+
+    let pieces = std::iter::from_fn(|| splitter.poll()).collect::<Vec<_>>();
+    assert_eq!(pieces, [Piece::Literal { part: PartIndex(0), bytes: text.into_bytes() }]);
 }
 
 #[test]

@@ -93,17 +93,18 @@ fn source(format: &RecordFormat, content: &[u8], mark: u8) -> Result<Source, Cas
 pub(super) fn format(options: &Value) -> RecordFormat {
     match options["format"].as_str().unwrap_or("csv") {
         "fixed" => RecordFormat::Fixed { record_bytes: number(&options["recordSize"]) },
-        "variable" => RecordFormat::Variable {
-            order: ByteOrder::Little,
-            max_record: VARIABLE_RECORD_DEFAULT,
-        },
+        "variable" => {
+            RecordFormat::Variable { order: ByteOrder::Little, max_record: VARIABLE_RECORD_DEFAULT }
+        }
         "variablebigendian" => {
             RecordFormat::Variable { order: ByteOrder::Big, max_record: VARIABLE_RECORD_DEFAULT }
         }
         "blocked" => RecordFormat::Blocked,
         "recfmv" => RecordFormat::RecfmV,
         "recfmvb" => RecordFormat::RecfmVb,
-        "xml" => RecordFormat::Xml(XmlFormat::try_new(options["rowTag"].as_str().unwrap()).unwrap()),
+        "xml" => {
+            RecordFormat::Xml(XmlFormat::try_new(options["rowTag"].as_str().unwrap()).unwrap())
+        }
         "json" => {
             RecordFormat::Json(JsonFormat::try_new(options["rowPath"].as_str().unwrap()).unwrap())
         }

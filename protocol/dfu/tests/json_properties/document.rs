@@ -77,19 +77,20 @@ pub(crate) fn documents(shape: Shape) -> BoxedStrategy<Vec<Document>> {
         3 => prop::collection::vec(row(), rows_min..6),
         1 => prop::collection::vec(row(), 20..60),
     ];
-    let document = (around(shape), blanks(), rows).prop_map(move |((header, footer), lead, rows)| {
-        let mut document = Document { header, lead, rows, footer };
-        match (shape, document.rows.first_mut()) {
-            (Shape::Array(_), _) => {}
-            // A document that begins with an array is that array.
-            (_, Some(first)) if first.text.starts_with('[') => first.text = "{}".to_owned(),
-            _ => {}
-        }
-        if shape == Shape::Blanks {
-            document.rows.iter_mut().for_each(|row| row.behind.0.push('\n'));
-        }
-        document
-    });
+    let document =
+        (around(shape), blanks(), rows).prop_map(move |((header, footer), lead, rows)| {
+            let mut document = Document { header, lead, rows, footer };
+            match (shape, document.rows.first_mut()) {
+                (Shape::Array(_), _) => {}
+                // A document that begins with an array is that array.
+                (_, Some(first)) if first.text.starts_with('[') => first.text = "{}".to_owned(),
+                _ => {}
+            }
+            if shape == Shape::Blanks {
+                document.rows.iter_mut().for_each(|row| row.behind.0.push('\n'));
+            }
+            document
+        });
     prop::collection::vec(document, 1..4).boxed()
 }
 
@@ -140,17 +141,30 @@ fn members(key: &'static str) -> impl Strategy<Value = String> {
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    (value(), blanks(), blanks()).prop_map(|(text, before, behind)| Row {
-        text,
-        behind: (before, behind),
-    })
+    (value(), blanks(), blanks())
+        .prop_map(|(text, before, behind)| Row { text, behind: (before, behind) })
 }
 
 fn value() -> impl Strategy<Value = String> {
     let string = prop::collection::vec(
         prop::sample::select(vec![
-            "a", "Row", "\\\"", "\\\\", "{", "}", "[", "]", ",", ":", " ", "\u{e4}", "\u{1f600}",
-            "\\u005d", "\\n", "Y_y", "a longer text that goes on for some more than one block of 64",
+            "a",
+            "Row",
+            "\\\"",
+            "\\\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            " ",
+            "\u{e4}",
+            "\u{1f600}",
+            "\\u005d",
+            "\\n",
+            "Y_y",
+            "a longer text that goes on for some more than one block of 64",
         ]),
         0..8,
     );
@@ -160,8 +174,9 @@ fn value() -> impl Strategy<Value = String> {
     leaf.prop_recursive(4, 24, 5, |inner| {
         let key = prop::sample::select(vec!["Row", "a", "b", "\\\"{", "\u{e4}"]);
         prop_oneof![
-            (prop::collection::vec(inner.clone(), 0..5), blanks())
-                .prop_map(|(items, blank)| format!("[{blank}{}]", items.join(&format!("{blank},")))),
+            (prop::collection::vec(inner.clone(), 0..5), blanks()).prop_map(
+                |(items, blank)| format!("[{blank}{}]", items.join(&format!("{blank},")))
+            ),
             (prop::collection::vec((key, inner), 0..5), blanks()).prop_map(|(members, blank)| {
                 let texts = members.iter().map(|(key, value)| format!("\"{key}\"{blank}:{value}"));
                 format!("{{{}{blank}}}", texts.collect::<Vec<_>>().join(","))

@@ -1,3 +1,5 @@
+//! The probe of XML: exact forwards, a proven guess backwards.
+
 use super::super::{
     FOOTER_BYTES_MAX, HEADER_BYTES_MAX, Head, Measure, ProbeError, Tail, head, tail,
 };

@@ -1,3 +1,5 @@
+//! Single facts about scanning XML; `tests/xml_properties.rs` has the general ones.
+
 use super::super::{Piece, Rule, Source, SplitError, SplitOptions, Splitter};
 use crate::format::{RecordFormat, XmlFormat};
 use std::num::NonZeroU32;
