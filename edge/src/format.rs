@@ -179,6 +179,9 @@ pub enum FormatError {
     /// XML without the name of its rows.
     #[error("an xml format needs --row-tag")]
     NoRowTag,
+    /// Split points without a word about how many.
+    #[error("--whole needs --parts, the number of ranges to keep with the one part")]
+    NoSplitPoints,
     /// The row tag or path is none.
     #[error(transparent)]
     Row(#[from] RowError),

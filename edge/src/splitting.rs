@@ -220,6 +220,15 @@ impl Splitting {
         attributes
     }
 
+    /// Whether rows stand in no array, so that nothing but what separates them tells them apart.
+    pub fn has_bare_rows(&self) -> bool {
+        let bare = |(source, around): (&Source, &Around)| {
+            around.header.is_empty() && source.length() > around.mark.len() as u64
+        };
+        matches!(self.format, RecordFormat::Json(_))
+            && self.sources.iter().zip(&self.around).any(bare)
+    }
+
     /// What tells one way of splitting from another, for a job that is taken up again.
     pub fn signature(&self) -> Vec<u8> {
         let Wanted { target, on_invalid, layout, join, .. } = self.wanted;

@@ -71,9 +71,20 @@ impl SprayPlan {
             pair[0].source_index == pair[1].source_index
                 && pair[0].source_offset + pair[0].length < pair[1].source_offset
         };
-        // Only a comma between rows is ever in no part.
-        if found.origins.windows(2).any(comma) {
-            attributes.push((SEPARATOR_ATTRIBUTE.to_owned(), ",".to_owned()));
+        let joint = |pair: &[Origin]| {
+            pair[0].part != pair[1].part && pair[0].source_index != pair[1].source_index
+        };
+        let separator = if found.origins.windows(2).any(comma) {
+            // Only a comma between rows is ever in no part.
+            Some(",")
+        } else if self.splitting.has_bare_rows() && found.origins.windows(2).any(joint) {
+            // Where a source ends with its part, nothing in either tells two rows apart.
+            Some("\n")
+        } else {
+            None
+        };
+        if let Some(separator) = separator {
+            attributes.push((SEPARATOR_ATTRIBUTE.to_owned(), separator.to_owned()));
         }
         if found.replaced > 0 {
             attributes.push((REPLACED_ATTRIBUTE.to_owned(), found.replaced.to_string()));
@@ -162,4 +173,48 @@ pub(super) fn read_whole(
     let (part, length) = (chunker.part(), source.length());
     chunker.end_part(PartEnd { part, length, records: None, header: 0, footer: 0 })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::{LandingPath, ZoneName};
+    use crate::plan::plan;
+    use crate::splitting::Wanted;
+    use skyspray_dfu::format::{JsonFormat, RecordFormat};
+    use skyspray_link::seam::files::{Caching, MemoryTree, RelPath, Tree as _};
+    use std::sync::Arc;
+
+    /// What is said to stand between the parts of JSON sources.
+    fn separator(contents: &[&str], parts: u32) -> Option<String> {
+        let tree = MemoryTree::new(1 << 20);
+        let open = |(index, text): (usize, &&str)| {
+            let path = RelPath::parse(format!("{index}")).unwrap();
+            let file = tree.create_new(&path, 0o644, Caching::Buffered).unwrap();
+            file.write_all_at(text.as_bytes(), 0).unwrap();
+            let zone = ZoneName::parse("in").unwrap();
+            Source::open(&LandingPath { zone, tree: Arc::new(tree.clone()), path }).unwrap()
+        };
+        let sources = contents.iter().enumerate().map(open).collect();
+        let parts = NonZeroU32::new(parts).unwrap();
+        let format = RecordFormat::Json(JsonFormat::try_new("/").unwrap());
+        let mut splitting = Splitting::look(sources, Wanted::plain(format)).unwrap();
+        let planned = plan(&mut splitting, parts).unwrap();
+        let spray = SprayPlan::new(splitting, parts);
+        spray.found().origins = planned.into_iter().flat_map(|part| part.origins).collect();
+        let attributes = spray.late_attributes();
+        attributes.into_iter().find(|(name, _)| name == SEPARATOR_ATTRIBUTE).map(|(_, said)| said)
+    }
+
+    #[test]
+    fn two_values_of_two_sources_are_not_one_when_their_parts_are_joined() {
+        assert_eq!(separator(&["1 2", "3 4"], 2).as_deref(), Some("\n"));
+        assert_eq!(separator(&["\u{feff}1 2", "\u{feff}3 4"], 2).as_deref(), Some("\n"));
+        assert_eq!(separator(&["1,2,3,4"], 2).as_deref(), Some(","));
+        for (contents, parts) in
+            [(&["1 2", "3 4"][..], 1), (&["1 2\n3 4\n"], 2), (&["[1, 2]", "[3, 4]"], 2)]
+        {
+            assert_eq!(separator(contents, parts), None, "{contents:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::reader::SprayPlan;
 use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
 use crate::cli::SprayArgs;
 use crate::context::{CommandError, Context};
-use crate::format;
+use crate::format::{self, FormatError};
 use crate::journal::{
     Begun, CommandKey, Ended, JobHeader, JobKind, JobLog, JournalSource, Outcome,
 };
@@ -122,6 +122,9 @@ struct Prepared {
 }
 
 async fn prepare(ctx: &Context, args: &SprayArgs) -> Result<Prepared, CommandError> {
+    if args.layout.whole && args.parts == 0 {
+        return Err(FormatError::NoSplitPoints.into());
+    }
     let meta = match &args.format.meta {
         None => None,
         Some(path) => {

@@ -125,6 +125,7 @@ impl Splitter {
         let text = converts.then(|| format.encoding());
         let rewriter = rewrite::rewriter(format, &options);
         let whole = options.layout == Layout::SplitPoints;
+        let ledger = Ledger::new(boundaries, spanning);
         let mut shaper = Shaper::new(rewriter, text, mark, whole);
         // Parts that end before the first record are documents too.
         let first = sources.iter().position(|source| source.body() > 0);
@@ -137,7 +138,7 @@ impl Splitter {
                 .map_or(0, |i| i + 1),
             scanner: scan::scanner(format, &narrow),
             deduction: rule::deduction(format, converts),
-            ledger: Ledger::new(boundaries, spanning),
+            ledger: if whole { ledger.as_one() } else { ledger },
             shaper,
             narrowed: Vec::new(),
             too_long: rule::too_long_number(format),
@@ -458,3 +459,6 @@ impl Splitter {
         fault.in_source(self.place())
     }
 }
+
+#[cfg(test)]
+mod tests;

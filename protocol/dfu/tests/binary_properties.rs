@@ -90,7 +90,12 @@ fn what_is_wrong_is_named_with_its_place_and_number() {
     let two_blocks = [block(b"\0\0\0\x05\0\0\0\x01a"), block(b"\0\0\0\x04\0\0\0\x01")].concat();
     let long_record = [&b"\0\x0C\0\0\0\x04\0\0\0\x05\0\0a"[..], &[0; 9]].concat();
     for (format, bytes, offset, number) in [
-        (variable(ByteOrder::Little), b"\x09\0\0\0abcdefghi\x0A\0\0\0abcdefghij".to_vec(), 13, 8080),
+        (
+            variable(ByteOrder::Little),
+            b"\x09\0\0\0abcdefghi\x0A\0\0\0abcdefghij".to_vec(),
+            13,
+            8080,
+        ),
         (variable(ByteOrder::Big), b"\0\0\0\x01a\0\0\0\x09b".to_vec(), 5, 8080),
         (variable(ByteOrder::Big), b"\0\0\0\x01a\0\0".to_vec(), 5, 8080),
         (RecordFormat::Blocked, two_blocks, 32772, 8107),

@@ -46,6 +46,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn rare_quotes_are_looked_for_as_far_as_hpcc_reads(
+        sources in prop::collection::vec(sparse_source(), 1..3),
+        (parts, blocks) in (2u32..40, blocks()),
+    ) {
+        let format = CsvFormat::default();
+        let options = options(parts, Layout::Balanced, Join::Mend);
+        let expected = oracle::split(&format, &sources, options);
+
+        let found = run(&RecordFormat::Csv(format), &sources, options, &blocks);
+
+        let lengths = |parts: Vec<Part>| parts.iter().map(|p| p.bytes.len()).collect::<Vec<_>>();
+        prop_assert_eq!(
+            found.as_ref().map(|parts| lengths(parts.clone())).map_err(simple),
+            expected.as_ref().map(|parts| lengths(parts.clone())).map_err(|error| *error)
+        );
+        prop_assert!(found.is_err() || found.ok() == expected.ok(), "same lengths, other bytes");
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Case {
     format: CsvFormat,
@@ -62,7 +85,7 @@ struct Part {
 }
 
 /// An error without the fields the oracle does not work out.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Simple {
     TooLong { source: usize, offset: u64 },
     Unterminated { source: usize, offset: u64 },
@@ -178,6 +201,21 @@ fn source(index: usize) -> impl Strategy<Value = Vec<u8>> {
         4 => prop::collection::vec(field.clone(), 0..12).prop_map(|f| f.concat()).boxed(),
         4 => prop::collection::vec(field, 50..250).prop_map(|f| f.concat()).boxed(),
     ]
+}
+
+/// Many rows without quotes, and between them a few that have some or are long: more than HPCC
+/// reads at once.
+fn sparse_source() -> impl Strategy<Value = Vec<u8>> {
+    let rows = (0usize..4000, "[a-z]{3,50},[0-9]{1,5}\n").prop_map(|(count, row)| row.repeat(count));
+    let special = prop_oneof![
+        Just("a,\"\",\"\",b\n".to_owned()),
+        Just("a,\"b\nc\",d\n".to_owned()),
+        Just("12\" pipe,1\n".to_owned()),
+        (1usize..90_000).prop_map(|length| "x".repeat(length) + "\n"),
+        (1usize..90_000).prop_map(|length| format!("1,\"{}\"\n", "a b\n".repeat(length / 4))),
+    ];
+    prop::collection::vec((rows, special), 0..8)
+        .prop_map(|pairs| pairs.into_iter().map(|(rows, row)| rows + &row).collect::<String>().into())
 }
 
 fn run(

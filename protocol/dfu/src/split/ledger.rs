@@ -25,7 +25,8 @@ pub(super) enum Entry {
     Gap { from: u64, to: u64 },
     /// Bytes no source has, as the scanner sees text, belong to the part being filled.
     Added { bytes: Vec<u8> },
-    /// The part being filled is complete, with this many records.
+    /// The part being filled is complete, with this many records; where all parts are one, with
+    /// those before.
     PartEnd { part: PartIndex, records: u64 },
 }
 
@@ -42,6 +43,8 @@ pub(super) struct Ledger {
     ideal: u64,
     /// Ideal boundaries not passed yet, in order, and for each where the search was told to begin.
     searches: VecDeque<(u64, u64)>,
+    /// All parts are one: only where others would end is of interest.
+    is_one: bool,
     /// Where the part being filled starts.
     pub(super) part_start: u64,
     /// Records that have ended in the part being filled.
@@ -66,6 +69,7 @@ impl Ledger {
             limit: boundaries.end_of(0),
             ideal: boundaries.end_of(0),
             searches: VecDeque::new(),
+            is_one: false,
             part_start: 0,
             part_records: 0,
             record_start: 0,
@@ -74,6 +78,11 @@ impl Ledger {
             attributed: 0,
             entries: VecDeque::new(),
         }
+    }
+
+    /// All parts are one, in which records follow each other whatever ends between them.
+    pub(super) fn as_one(self) -> Self {
+        Self { is_one: true, ..self }
     }
 
     /// The next entry.
@@ -220,8 +229,10 @@ impl Ledger {
             Some(&(ideal, limit)) if ideal == self.ideal && at < ideal => limit,
             _ => self.ideal,
         };
-        self.part_start = at;
-        self.part_records = 0;
+        if !self.is_one {
+            self.part_start = at;
+            self.part_records = 0;
+        }
     }
 
     /// Adds bytes that no source has to the part being filled.

@@ -35,8 +35,6 @@ pub(super) struct Shaper {
     header: Option<u32>,
     /// The run in progress: where it began.
     origin: Option<Origin>,
-    /// Records before the part that would be filled, where all go into one.
-    records_before: u64,
     /// Bytes given to the rewriter before the run in progress, and where that is in the source.
     rewritten: u64,
     pieces: VecDeque<Piece>,
@@ -59,7 +57,6 @@ impl Shaper {
             source_index: 0,
             header: None,
             origin: None,
-            records_before: 0,
             rewritten: 0,
             pieces: VecDeque::new(),
         }
@@ -162,7 +159,6 @@ impl Shaper {
         self.end_rewriting(source)?;
         self.end_origin();
         if self.whole && !last {
-            self.records_before += records;
             return Ok(());
         }
         self.begin_part(source);
@@ -172,7 +168,7 @@ impl Shaper {
         self.pieces.push_back(Piece::PartEnd {
             part: self.part,
             length: self.length,
-            records: self.records_before + records,
+            records,
             header: self.header.take().unwrap_or(0),
             footer: footer_bytes,
         });

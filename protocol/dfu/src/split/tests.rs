@@ -4,6 +4,8 @@ use super::*;
 use crate::encoding::Encoding;
 use crate::format::csv::{CsvFormat, CsvOptions, Role};
 use crate::format::{JsonFormat, XmlFormat};
+use skyspray_wire::ids::PartIndex;
+use std::num::NonZeroU32;
 
 fn csv(changes: &[(Role, &str)], max_record: u32) -> RecordFormat {
     let max_record = NonZeroU32::new(max_record).unwrap();
@@ -219,6 +221,24 @@ fn a_source_that_is_a_part_stays_as_it_is_also_without_rows() {
 }
 
 #[test]
+fn rows_of_sources_that_stay_in_one_part_are_separated_also_at_a_split_point() {
+    let format = RecordFormat::Json(JsonFormat::try_new("/").unwrap());
+    let points = |count| SplitOptions { layout: Layout::SplitPoints, ..parts(count) };
+    let array = |rows| document("[", rows, "]");
+    let values = |rows| {
+        let (source, text) = document("", rows, "");
+        (Source { header: Vec::new(), ..source }, text)
+    };
+
+    for count in 1..4 {
+        let arrays = split_documents(&format, &[array("1, 2"), array("3, 4")], points(count));
+        let bare = split_documents(&format, &[values("1 2"), values("3 4")], points(count));
+        assert_eq!(arrays.unwrap(), ["[1, 2,\n3, 4]"], "{count}");
+        assert_eq!(bare.unwrap(), ["1 2\n3 4"], "{count}");
+    }
+}
+
+#[test]
 fn a_byte_order_mark_that_is_kept_does_not_make_an_array_of_values() {
     for encoding in [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf32Be] {
         let format = RecordFormat::Json(JsonFormat::try_new("/").unwrap()).with_encoding(encoding);
@@ -320,15 +340,15 @@ fn a_record_that_decides_a_split_may_not_quote_in_the_middle_of_a_field() {
 }
 
 #[test]
-fn a_quote_counts_as_at_the_split_from_the_ideal_boundary_on() {
+fn a_quote_counts_as_at_the_split_once_it_is_known_whether_the_boundary_is_in_quotes() {
     let default = csv(&[], 100);
 
-    // 14 bytes, so the ideal boundary is at 7.
-    let at_and_after = split(&default, &["aaaaaaa\"b\"cdd\n"], parts(2));
-    let before_and_at = split(&default, &["aaaaa\"b\"cdddd\n"], parts(2));
+    // 14 bytes, so the ideal boundary is at 7; the second quote behind it tells.
+    let told = split(&default, &["aaaaaaa\"b\"cdd\n"], parts(2));
+    let known = split(&default, &["aaaaaaa\"b\"cd\"\n"], parts(2));
 
-    assert_eq!(at_and_after, Err(SplitError::InconsistentQuote { source_index: 0, offset: 9 }));
-    assert_eq!(before_and_at, Ok(owned(&[("aaaaa\"b\"cdddd\n", 1), ("", 0)])));
+    assert_eq!(told, Ok(owned(&[("aaaaaaa\"b\"cdd\n", 1), ("", 0)])));
+    assert_eq!(known, Err(SplitError::InconsistentQuote { source_index: 0, offset: 12 }));
 }
 
 #[test]

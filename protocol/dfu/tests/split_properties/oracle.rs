@@ -35,7 +35,7 @@ pub(super) fn split(
         total += source.len();
     }
     let cuts = match options.layout {
-        Layout::Balanced => balanced(&readings, &starts, total, parts),
+        Layout::Balanced => balanced(csv, sources, &readings, parts),
         Layout::WholeSources => whole(&starts, total, parts),
         Layout::SplitPoints => unreachable!("no case asks for it"),
     };
@@ -43,10 +43,11 @@ pub(super) fn split(
     let mut result = vec![Part::default(); parts];
     for (index, reading) in readings.iter().enumerate() {
         let start = starts[index];
-        check(index, reading, csv, |at| {
-            // A record decides a split if an ideal boundary lies in it.
-            options.layout == Layout::Balanced
-                && cuts.iter().any(|cut| cut.ideal <= at + start && at + start < cut.at)
+        check(index, reading, csv, |first, second| {
+            // A record decides a split if the search for its end begins in it or before it.
+            cuts.iter().filter(|cut| cut.ideal <= first + start).any(|cut| {
+                cut.search.is_some_and(|search| (search..cut.at).contains(&(second + start)))
+            })
         })?;
         let follows = sources[index + 1..].iter().any(|source| !source.is_empty());
         for record in &reading.records {
@@ -73,28 +74,134 @@ pub(super) fn split(
 
 struct Cut {
     ideal: usize,
+    /// Where the search for a record's end begins, if one is made.
+    search: Option<usize>,
     at: usize,
 }
 
-/// The first record end beyond each ideal boundary, or the start of a source at it.
-fn balanced(readings: &[Reading], starts: &[usize], total: usize, parts: usize) -> Vec<Cut> {
+/// The first record end beyond where each search begins, or the start of a source there.
+fn balanced(
+    csv: &CsvOptions,
+    sources: &[Vec<u8>],
+    readings: &[Reading],
+    parts: usize,
+) -> Vec<Cut> {
+    let starts = sources.iter().scan(0, |sum, source| {
+        *sum += source.len();
+        Some(*sum - source.len())
+    });
+    let starts = starts.collect::<Vec<_>>();
+    let total = sources.iter().map(Vec::len).sum::<usize>();
+    let ends = readings.iter().zip(&starts).flat_map(|(reading, start)| {
+        reading.records.iter().map(move |record| start + record.end)
+    });
+    let ends = ends.collect::<Vec<_>>();
     let mut cuts: Vec<Cut> = Vec::new();
+    // HPCC begins with the first 256 KiB of the stream in its buffer.
+    let mut buffered = (0, BUFFER);
     for ordinal in 1..parts {
         let ideal = match total / parts {
             0 => ordinal * total / parts,
             part => ordinal * part,
         };
         let reached = cuts.last().map_or(0, |cut| cut.at);
-        let filled = readings.iter().zip(starts).filter(|(r, _)| !r.records.is_empty());
-        let source_starts = filled.map(|(_, &start)| start).filter(|&start| start >= ideal);
-        let ends = readings.iter().zip(starts).flat_map(|(reading, start)| {
-            reading.records.iter().map(move |record| start + record.end)
+        if reached >= ideal {
+            cuts.push(Cut { ideal, search: None, at: reached });
+            continue;
+        }
+        let inside = |index: &usize| {
+            (starts[*index] + 1..starts[*index] + sources[*index].len()).contains(&ideal)
+        };
+        let search = (0..sources.len()).find(inside).map_or(ideal, |index| {
+            let start = starts[index];
+            if buffered.0 != start {
+                buffered = (start, start);
+            }
+            let rest = &sources[index][ideal - start..];
+            ideal + telling(csv, rest, ideal, &mut buffered.1)
         });
-        let next = ends.filter(|&end| end > ideal).chain(source_starts).min();
-        let at = if reached >= ideal { reached } else { next.unwrap_or(total) };
-        cuts.push(Cut { ideal, at });
+        let filled = (0..sources.len()).filter(|&index| !sources[index].is_empty());
+        let source_starts = filled.map(|index| starts[index]).filter(|&start| start >= search);
+        let record_ends = ends.iter().copied().filter(|&end| end > search);
+        let at = record_ends.chain(source_starts).min().unwrap_or(total);
+        cuts.push(Cut { ideal, search: Some(search), at });
     }
     cuts
+}
+
+/// What HPCC reads at once.
+const BUFFER: usize = 256 * 1024;
+
+#[derive(Clone, PartialEq)]
+enum Kind {
+    Quote(Vec<u8>),
+    Separator,
+    Terminator,
+    Blank,
+    Data,
+}
+
+/// Bytes of `rest`, which begins at `ideal`, up to where they tell whether its start lies inside
+/// quotes; none if no token that begins in HPCC's buffer does. Where that has no terminator
+/// either, HPCC fills it again.
+fn telling(csv: &CsvOptions, rest: &[u8], ideal: usize, buffer_end: &mut usize) -> usize {
+    if csv.quotes.is_empty() || !csv.quoted_terminator {
+        return 0;
+    }
+    if *buffer_end <= ideal {
+        *buffer_end = ideal + BUFFER;
+    }
+    let mut window = (*buffer_end - ideal).min(BUFFER);
+    let mut seen: Vec<Kind> = Vec::new();
+    let mut at = 0;
+    while at < rest.len() {
+        if at >= window {
+            if window == BUFFER || seen.contains(&Kind::Terminator) {
+                return 0;
+            }
+            *buffer_end += BUFFER;
+            window = BUFFER;
+        }
+        let (length, kind) = kind_at(csv, &rest[at..]);
+        let before = seen.iter().rev().find(|kind| **kind != Kind::Blank);
+        at += length;
+        let tells = match (before, &kind) {
+            // It ends a field, unless it is doubled.
+            (Some(Kind::Data), Kind::Quote(_)) => {
+                at == rest.len() || kind_at(csv, &rest[at..]).1 != kind
+            }
+            // That quote began a field, unless it may be the second half of a pair.
+            (Some(Kind::Quote(_)), Kind::Data) => {
+                seen.iter().any(|kind| !matches!(kind, Kind::Quote(_)))
+            }
+            _ => false,
+        };
+        if tells {
+            return at;
+        }
+        seen.push(kind);
+    }
+    0
+}
+
+/// The longest token `bytes` begin with, or a byte of none. An escape makes data of what follows.
+fn kind_at(csv: &CsvOptions, bytes: &[u8]) -> (usize, Kind) {
+    let Some(token) = token_at(csv, bytes) else {
+        let blank = matches!(bytes[0], b' ' | b'\t');
+        return (1, if blank { Kind::Blank } else { Kind::Data });
+    };
+    let length = token.len();
+    if csv.escapes.contains(&token) {
+        let rest = &bytes[length..];
+        let escaped = token_at(csv, rest).map_or(1, |escaped| escaped.len());
+        (length + escaped.min(rest.len()), Kind::Data)
+    } else if csv.terminators.contains(&token) {
+        (length, Kind::Terminator)
+    } else if csv.separators.contains(&token) {
+        (length, Kind::Separator)
+    } else {
+        (length, Kind::Quote(token))
+    }
 }
 
 /// The assignment by tally that HPCC documents.
@@ -106,7 +213,7 @@ fn whole(starts: &[usize], total: usize, parts: usize) -> Vec<Cut> {
         if tally >= starts.len() {
             tally -= starts.len();
             let at = starts.get(index + 1).copied().unwrap_or(total);
-            cuts.push(Cut { ideal: at, at });
+            cuts.push(Cut { ideal: at, search: None, at });
         }
     }
     cuts.truncate(parts - 1);
@@ -117,11 +224,14 @@ fn check(
     source: usize,
     reading: &Reading,
     csv: &CsvOptions,
-    decides: impl Fn(usize) -> bool,
+    contradict: impl Fn(usize, usize) -> bool,
 ) -> Result<(), Simple> {
     let max = csv.max_record.get() as usize;
     for record in &reading.records {
-        let stray = record.strays.iter().copied().filter(|&at| decides(at)).nth(1);
+        let stray = (1..record.strays.len()).find_map(|index| {
+            let (before, second) = (&record.strays[..index], record.strays[index]);
+            before.iter().any(|&first| contradict(first, second)).then_some(second)
+        });
         let too_long = record.end - record.start > max;
         match stray {
             Some(at) if !too_long || at <= record.start + max => {
@@ -141,16 +251,7 @@ fn check(
 
 /// Reads a whole source, a token or byte at a time.
 fn read(csv: &CsvOptions, source: &[u8]) -> Reading {
-    let mut reader = Reader {
-        csv,
-        source,
-        at: 0,
-        start: 0,
-        field_start: true,
-        quote: None,
-        strays: Vec::new(),
-        records: Vec::new(),
-    };
+    let mut reader = Reader::new(csv, source);
     while reader.at < source.len() {
         reader.step();
     }
@@ -172,7 +273,20 @@ struct Reader<'a> {
     records: Vec<Record>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(csv: &'a CsvOptions, source: &'a [u8]) -> Self {
+        Self {
+            csv,
+            source,
+            at: 0,
+            start: 0,
+            field_start: true,
+            quote: None,
+            strays: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
     fn step(&mut self) {
         let at = self.at;
         let Some(token) = self.token() else {
@@ -207,12 +321,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The longest token here.
     fn token(&self) -> Option<Vec<u8>> {
-        let CsvOptions { separators, quotes, terminators, escapes, .. } = self.csv;
-        let tokens = [separators, quotes, terminators, escapes].into_iter().flatten();
-        let rest = &self.source[self.at..];
-        tokens.filter(|token| rest.starts_with(token)).max_by_key(|token| token.len()).cloned()
+        token_at(self.csv, &self.source[self.at..])
     }
 
     fn end_record(&mut self, terminator: Option<Vec<u8>>) {
@@ -222,6 +332,13 @@ impl Reader<'_> {
         self.field_start = true;
         self.quote = self.quote.take().filter(|_| self.csv.quoted_terminator);
     }
+}
+
+/// The longest token `bytes` begin with.
+fn token_at(csv: &CsvOptions, bytes: &[u8]) -> Option<Vec<u8>> {
+    let CsvOptions { separators, quotes, terminators, escapes, .. } = csv;
+    let tokens = [separators, quotes, terminators, escapes].into_iter().flatten();
+    tokens.filter(|token| bytes.starts_with(token)).max_by_key(|token| token.len()).cloned()
 }
 
 pub(super) fn split_fixed(record: u64, sources: &[Vec<u8>], parts: u32) -> Vec<Part> {

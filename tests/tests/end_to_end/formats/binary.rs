@@ -29,9 +29,8 @@ fn big(records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn recfm(records: &[Vec<u8>]) -> Vec<u8> {
-    let one = |record: &Vec<u8>| {
-        [&(record.len() as u16 + 4).to_be_bytes()[..], &[0, 0], record].concat()
-    };
+    let one =
+        |record: &Vec<u8>| [&(record.len() as u16 + 4).to_be_bytes()[..], &[0, 0], record].concat();
     records.iter().flat_map(one).collect()
 }
 

@@ -52,8 +52,13 @@ fn documents_without_rows_or_ends_are_refused() {
     let named = || args!["--row-path", "/a/b"];
     for wrong in [
         wrong(("a.xml", b"<a><row/></a>"), tag(), (8098, None), "no element is called Row"),
-        wrong(("b.xml", b""), tag(), (8098, None), "no element is called Row"),
-        wrong(("c.xml", b"<a>\n<Row>1</Row>\n<Row>2\n</a>\n"), tag(), (8101, Some(17)), "Row"),
+        wrong(("b.xml", b"\n"), tag(), (8098, None), "no element is called Row"),
+        wrong(
+            ("c.xml", b"<a>\n<Row>1</Row>\n<Row>2\n</a>\n"),
+            tag(),
+            (8101, Some(17)),
+            "ends inside a row",
+        ),
         wrong(("a.json", b"{\"a\":{\"c\":[1]}}"), named(), (8109, None), "no array at /a/b"),
         wrong(("b.json", b"{\"a\":{\"b\":{}}}"), named(), (8109, None), "no array at /a/b"),
     ] {
@@ -72,7 +77,7 @@ fn binary_records_that_are_cut_off_or_damaged_are_refused() {
         block
     };
     for wrong in [
-        wrong(("a", b"\x01\0\0\0x\x05\0\0\0yy"), of("variable"), (8080, Some(5)), "5 bytes"),
+        wrong(("a", b"\x01\0\0\0x\x05\0\0\0yy"), of("variable"), (8080, Some(5)), "cut off"),
         wrong(("b", b"\0\0\0\x01x\0\0"), of("variable-be"), (8080, Some(5)), ""),
         wrong(("c", b"abcde"), fixed, (8078, Some(4)), "--record-size"),
         wrong(("d", &[block(8), vec![0; 9]].concat()), of("blocked"), (8078, Some(32768)), ""),
@@ -81,7 +86,7 @@ fn binary_records_that_are_cut_off_or_damaged_are_refused() {
         wrong(("g", b"\0\x05\0\0\0\x06\0\0xx"), of("recfmvb"), (8105, Some(0)), ""),
         wrong(("h", b"\0\x0b\0\0\0\x06\0\0xx"), of("recfmvb"), (8106, Some(0)), ""),
         wrong(("i", b"\0\x0a\0\0\0\x07\0\0xx"), of("recfmvb"), (8107, Some(4)), ""),
-        wrong(("j", b"\0\x05\0\0x\0\x09\0\0x"), of("recfmv"), (8080, Some(5)), ""),
+        wrong(("j", b"\0\x05\0\0x\0\x09\0\0x"), of("recfmv"), (8107, Some(5)), ""),
     ] {
         assert_refused(&pair, wrong);
     }
@@ -91,25 +96,28 @@ fn binary_records_that_are_cut_off_or_damaged_are_refused() {
 fn text_that_is_not_what_was_said_is_refused() {
     let pair = Pair::start();
     let utf16 = || args!["--encoding", "utf16le"];
-    let short = || args!["--max-record", "5"];
+    let short = |limit| args!["--max-record", limit];
     let long = b"ab\nabcdefgh\n";
     let wide: Vec<u8> = long.iter().flat_map(|byte| [*byte, 0]).collect();
-    let be: &[u8] = b"\xfe\xff\0a\0\n";
-    let quotes = b"a,b\"\n".repeat(5);
+    // The part ends at 91 inside a record, whose second quote behind that contradicts the first.
+    let quotes = format!("{}\n", "aa\"".repeat(20)).repeat(3).into_bytes();
     for wrong in [
         wrong(("a.csv", b"a\0\n"), utf16(), (8079, Some(2)), "--encoding"),
-        wrong(("b.csv", be), utf16(), (8076, None), ""),
-        wrong(("c.csv", long), short(), (8102, Some(3)), "raise --max-record"),
-        wrong(("d.csv", &wide), [utf16(), short()].concat(), (8103, Some(6)), "raise --max-record"),
-        wrong(("e.csv", b"a,b\nc,\"d\ne,f\n"), args![], (8102, Some(4)), "quote is never closed"),
-        wrong(("f.csv", &quotes), args![], (8118, None), "quote"),
+        wrong(("c.csv", long), short("5"), (8102, Some(3)), "raise --max-record"),
+        wrong(
+            ("d.csv", &wide),
+            [utf16(), short("10")].concat(),
+            (8103, Some(6)),
+            "raise --max-record",
+        ),
+        wrong(("f.csv", &quotes), args![], (8118, Some(96)), "quote"),
     ] {
         assert_refused(&pair, wrong);
     }
 }
 
 #[test]
-fn sources_of_several_encodings_and_more_parts_than_whole_sources_are_refused() {
+fn sources_that_do_not_fit_each_other_or_the_options_are_refused() {
     let pair = Pair::start();
     let file = |name: &str, bytes: &[u8]| {
         fs::write(pair.edge.file(name), bytes).unwrap();
@@ -121,6 +129,26 @@ fn sources_of_several_encodings_and_more_parts_than_whole_sources_are_refused() 
     let refused = pair.run(args!["spray", &le, &be, target, "--parts", "3"]);
     assert_says(&refused, 3, "lz:be.csv");
     assert_eq!(refused.event("error").unwrap()["hpcc"], 8076);
+
+    let refused = pair.run(args!["spray", &be, target, "--encoding", "utf16le"]);
+    assert_says(
+        &refused,
+        3,
+        "lz:be.csv: utf16le was declared, the byte order mark is that of utf16be",
+    );
+
+    let open = file("open.csv", b"a,b\nc,\"d\ne,f\n");
+    let refused = pair.run(args!["spray", &open, target]);
+    assert_says(&refused, 3, "records of lz:open.csv break off at offset 6");
+    assert_says(&refused, 3, "quote is never closed");
+
+    let mixed = file("mixed.json", b"{\"a\": 1}, {\"a\": 2}\n{\"a\": 3}\n");
+    let refused = pair.run(args!["spray", &mixed, target]);
+    assert_says(
+        &refused,
+        3,
+        "one comma between every two rows, or blanks alone between all of them",
+    );
 
     let refused = pair.run(args!["spray", &le, target, "--parts", "3", "--nosplit"]);
     assert_says(&refused, 2, "leave --nosplit out");
@@ -135,8 +163,8 @@ fn sources_of_several_encodings_and_more_parts_than_whole_sources_are_refused() 
     assert_eq!(none.event("error").unwrap()["hpcc"], 8095);
 
     let blob = |spec: &str, more: Vec<OsString>| {
-        let output =
-            pair.run([args!["spray", &le, target, "--parts", "1", "--prefix", spec], more].concat());
+        let output = pair
+            .run([args!["spray", &le, target, "--parts", "1", "--prefix", spec], more].concat());
         (output.code, output.event("error").unwrap()["hpcc"].as_u64())
     };
     assert_eq!(blob("FILENAME", args!["--to", "utf8"]), (2, Some(8083)));
@@ -159,13 +187,13 @@ fn wrong_options_end_as_usage_and_say_what_helps() {
         ("lz:a.csv", args!["--record-size", "1"], "--record-size does not belong to format csv"),
         ("lz:a.csv", args!["--format", "thor"], "recfmvb"),
         ("lz:a.csv", args!["--to", "utf8"], "--encoding utf16"),
-        ("lz:a.csv", args!["--to", "variable"], "fixed"),
-        ("lz:a.csv", args!["--separator", "\\"], "separator list cannot be read"),
+        ("lz:a.csv", args!["--to", "variable"], "csv cannot be stored as variable"),
+        ("lz:a.csv", args!["--separator", ","], "separator list cannot be read"),
         ("lz:a.csv", args!["--separator", "\\n"], "delimiters make no format"),
         ("lz:a.xml", args!["--row-tag", "a b"], "row tag"),
         ("lz:a.csv", args!["--format", "json", "--row-path", "a"], "row path"),
         ("lz:a.csv", args!["--whole", "--nosplit"], "cannot be used with"),
-        ("lz:a.csv", args!["--whole"], "--parts"),
+        ("lz:a.csv", args!["--whole"], "--whole needs --parts"),
         ("lz:a.csv", args!["--meta", "none.xml"], "none.xml"),
         ("lz:a.csv", args!["--max-record", "0"], "--max-record is 0 bytes"),
     ] {

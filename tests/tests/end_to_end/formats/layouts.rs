@@ -15,8 +15,11 @@ fn of_utf8(part: &[u8]) -> u64 {
 fn sources_that_stay_whole_are_dealt_out_in_order() {
     let pair = Pair::start();
     let source = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
-    let sources: Vec<_> =
-        ["a,1\n", "b,\"2\n\"\n", "c\n", "d\n", "e\n"].iter().enumerate().map(|(index, text)| source(&format!("{index}.csv"), text)).collect();
+    let sources: Vec<_> = ["a,1\n", "b,\"2\n\"\n", "c\n", "d\n", "e\n"]
+        .iter()
+        .enumerate()
+        .map(|(index, text)| source(&format!("{index}.csv"), text))
+        .collect();
     let back = sources.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     let case = Case::one("", back, args!["--nosplit"], of_utf8);
     let case = Case { sources, ..case }.kept(&[("sourcesWhole", "1")]);
@@ -37,7 +40,8 @@ fn documents_that_stay_whole_are_stored_as_they_are() {
         source("b.xml", "<a>\n<r>2</r>\n<r>3</r>\n</a>\n"),
     ];
     let count = |part: &[u8]| std::str::from_utf8(part).unwrap().matches("<r>").count() as u64;
-    let back = b"<a>\n<r>1</r>\n<r>2</r>\n<r>3</r>\n</a>\n".to_vec();
+    // The line end behind the last row of a document belongs to its footer.
+    let back = b"<a>\n<r>1</r><r>2</r>\n<r>3</r>\n</a>\n".to_vec();
     let case = Case::one("", back, args!["--row-tag", "r"], count);
     let case = Case { sources: sources.clone(), ..case };
     let named = case.write(&pair);
@@ -58,7 +62,8 @@ fn a_whole_file_keeps_its_split_points_on_record_boundaries() {
     ] {
         let source = pair.edge.file(name);
         fs::write(&source, &text).unwrap();
-        let spray = args!["spray", &source, "data:t::whole", "--whole", "--parts", "5", "--overwrite"];
+        let spray =
+            args!["spray", &source, "data:t::whole", "--whole", "--parts", "5", "--overwrite"];
         pair.done([spray, options.clone()].concat());
 
         let stored = stored_parts(&pair.relay.plane, "t::whole").unwrap();
@@ -80,7 +85,12 @@ fn a_whole_file_keeps_its_split_points_on_record_boundaries() {
             let range = &part["ranges"][0];
             (number(range, "offset"), number(range, "length"))
         });
-        let found = ranges.iter().map(|range| (number(range, "source_offset"), number(range, "length")));
+        // The comma between two rows is in the stored part, and may be in the later range.
+        let found = ranges.iter().map(|range| {
+            let (start, length) = (number(range, "source_offset"), number(range, "length"));
+            let comma = u64::from(name == "w.json" && text.as_bytes()[start as usize] == b',');
+            (start + comma, length - comma)
+        });
         let found: Vec<_> = found.collect();
         assert_eq!(found, planned.collect::<Vec<_>>(), "{name}");
         for (start, length) in found {
@@ -132,18 +142,14 @@ fn a_record_structure_is_made_of_the_header_of_csv() {
     let pair = Pair::start();
     let source = pair.edge.file("h.csv");
     fs::write(&source, "id,\"first name\",,id,record,na\u{ef}ve\n1,2,3,4,5,6\n").unwrap();
-    let expected = |kind: &str| {
-        let names = ["id", "first_name", "field3", "id2", "record_", "na_ve"];
-        names.map(|name| format!("{kind} {name};"))
-    };
     for (encoding, kind) in [(args![], "STRING"), (args!["--encoding", "utf8"], "UTF8")] {
+        let fields = ["id", "first_name", "field3", "id_4", "_record", "na__ve"];
         let spray = args!["spray", &source, "data:t::h", "--record-structure", "--overwrite"];
         pair.done([spray, encoding].concat());
         let described = pair.done(args!["describe", "data:t::h"]).event("description").unwrap();
         let ecl = described["attributes"]["ECL"].as_str().unwrap();
-        for field in expected(kind) {
-            assert!(ecl.contains(&field), "no {field:?} in {ecl}");
-        }
+        let fields = fields.map(|name| format!("    {kind} {name};\n")).concat();
+        assert_eq!(ecl, format!("RECORD\n{fields}END;"));
         assert_eq!(described["records"], 2);
         assert_returns(&pair, "t::h", &source);
     }
@@ -212,7 +218,10 @@ fn metadata_of_every_format_are_well_formed_and_taken_again() {
         let of = |name: &str| {
             let output = pair.done(args!["describe", &pair.target(name)]);
             let description = output.event("description").unwrap();
-            (description["attributes"].clone(), description["records"].clone())
+            let mut attributes = description["attributes"].as_object().unwrap().clone();
+            // Who wrote the first one.
+            attributes.retain(|name, _| name != "owner" && name != "workunit");
+            (attributes, description["records"].clone())
         };
         assert_eq!(of(&first), of(&second), "{name}");
         assert_returns(&pair, &second, &source);

@@ -2,7 +2,7 @@
 
 use super::{Case, PARTS, csv_text, lines, shown};
 use skyspray_tests::args;
-use skyspray_tests::check::{assert_says, stored_parts};
+use skyspray_tests::check::{assert_returns, assert_says, stored_parts};
 use skyspray_tests::pair::Pair;
 use std::fs;
 use std::io::Write as _;
@@ -62,18 +62,33 @@ fn csv_comes_back_with_its_quotes_line_ends_and_marks() {
     let utf8 = args!["--encoding", "utf8"];
     let kept = [("format", "utf8n"), ("kind", "csv")];
     Case::one("u.csv", text.into(), utf8.clone(), of_utf8).kept(&kept).check(&pair);
-    let kept = [("format", "utf8n"), ("byteOrderMark", "1")];
-    Case::one("m.csv", marked.clone().into(), utf8, of_utf8).kept(&kept).check(&pair);
-    Case::one("n.csv", marked.into(), args![], of_utf8).kept(&kept).check(&pair);
+    for options in [utf8, args![]] {
+        let case = Case::one("m.csv", marked.clone().into(), options, of_utf8).kept(&kept);
+        let stored = case.check(&pair);
+        // One part of one source is the source; parts have no mark.
+        assert_eq!(shown(&stored[0].concat()), shown(&case.back));
+        assert_eq!(shown(&stored[1].concat()), shown(&case.back[3..]));
+        let described = pair.done(args!["describe", "data:t::f3"]).event("description").unwrap();
+        assert_eq!(described["attributes"]["byteOrderMark"], "1");
+    }
 }
 
 #[test]
 fn csv_with_delimiters_of_its_own_comes_back() {
     let pair = Pair::start();
-    let text: String = (0..200).map(|index| format!("{index}||~a~~\nb~||c\\\n{index}<EOL>")).collect();
+    let text: String =
+        (0..200).map(|index| format!("{index}||~a~~\nb~||c\\\n{index}<EOL>")).collect();
     let options = args![
-        "--format", "csv", "--separator", "||", "--quote", "~", "--terminator", "<EOL>",
-        "--escape", "\\\\"
+        "--format",
+        "csv",
+        "--separator",
+        "||",
+        "--quote",
+        "~",
+        "--terminator",
+        "<EOL>",
+        "--escape",
+        "\\\\"
     ];
     let count = |part: &[u8]| std::str::from_utf8(part).unwrap().matches("<EOL>").count() as u64;
     let kept = [("csvSeparate", "||"), ("csvTerminate", "<EOL>"), ("csvQuote", "~")];
@@ -81,7 +96,8 @@ fn csv_with_delimiters_of_its_own_comes_back() {
 
     let tabs = "a\t\"x\ty\nz\"\n".repeat(100);
     let kept = [("csvSeparate", "\\t")];
-    Case::one("t.tsv", tabs.into(), args![], of_utf8).kept(&kept).check(&pair);
+    let count = |part: &[u8]| lines(&std::str::from_utf8(part).unwrap().replace('\t', ","));
+    Case::one("t.tsv", tabs.into(), args![], count).kept(&kept).check(&pair);
 }
 
 #[test]
@@ -98,7 +114,8 @@ fn csv_sources_are_joined_with_the_terminators_they_lack() {
     }
     let back = b"1,a\r\n2,b3,\"c\nd\"\n4".to_vec();
     let verbatim = args!["--join", "verbatim"];
-    let case = Case { sources, ..Case::one("", back, verbatim, of_utf8) };
+    // Every source begins a record, even where it cannot be seen any more.
+    let case = Case { sources, ..Case::one("", back, verbatim, |_| 4) };
     case.check_parts(&pair, &named, 1);
 }
 
@@ -109,7 +126,8 @@ fn wide_text_comes_back_declared_and_by_its_mark() {
         let bytes = iconv(csv_text(120).as_bytes(), "UTF-8", iconv_name);
         let marked = iconv(format!("\u{feff}{}", csv_text(120)).as_bytes(), "UTF-8", iconv_name);
         let kept = [("format", name), ("kind", "csv")];
-        let mut said = vec![(&bytes, args!["--encoding", name]), (&marked, args!["--encoding", name])];
+        let mut said =
+            vec![(&bytes, args!["--encoding", name]), (&marked, args!["--encoding", name])];
         said.push((&marked, args!["--encoding", family]));
         said.push((&marked, args![]));
         if name.ends_with("be") {
@@ -122,11 +140,23 @@ fn wide_text_comes_back_declared_and_by_its_mark() {
 }
 
 #[test]
+fn wide_text_that_nothing_declares_is_bytes_and_comes_back() {
+    let pair = Pair::start();
+    let source = pair.edge.file("w.csv");
+    let text: String = (0..120).map(|row| format!("{row},\u{1f600}\r\n")).collect();
+    fs::write(&source, iconv(text.as_bytes(), "UTF-8", "UTF-16LE")).unwrap();
+    pair.done(args!["spray", &source, "data:t::bytes", "--parts", "7"]);
+    assert_returns(&pair, "t::bytes", &source);
+    pair.done(args!["verify", "data:t::bytes", &source]);
+}
+
+#[test]
 fn wide_documents_come_back_by_their_mark() {
     let pair = Pair::start();
     let rows: String = (0..90).map(|id| format!("  <Row><id>{id}</id>\u{1f600}</Row>\n")).collect();
     let xml = format!("\u{feff}<?xml version=\"1.0\" encoding=\"UTF-16\"?>\n<a>\n{rows}</a>\n");
-    let rows: Vec<String> = (0..90).map(|id| format!("{{\"id\":{id},\"t\":\"\u{1f600}\"}}")).collect();
+    let rows: Vec<String> =
+        (0..90).map(|id| format!("{{\"id\":{id},\"t\":\"\u{1f600}\"}}")).collect();
     let json = format!("\u{feff}[{}]\n", rows.join(",\n"));
     let count = |part: &[u8]| {
         let (units, _) = part.as_chunks::<2>();
@@ -136,7 +166,7 @@ fn wide_documents_come_back_by_their_mark() {
     };
     let wide = |text: &str| iconv(text.as_bytes(), "UTF-8", "UTF-16LE");
     let tag = args!["--row-tag", "Row"];
-    let kept = [("format", "utf16le"), ("kind", "xml"), ("byteOrderMark", "1")];
+    let kept = [("format", "utf16le"), ("kind", "xml")];
     Case::one("w.xml", wide(&xml), tag, count).kept(&kept).check(&pair);
     let kept = [("format", "utf16le"), ("kind", "json")];
     Case::one("w.json", wide(&json), args![], count).kept(&kept).check(&pair);
@@ -160,15 +190,20 @@ fn wide_text_is_stored_as_utf8_as_iconv_makes_it() {
 #[test]
 fn utf8_with_marks_has_one_in_every_part_and_one_when_it_is_back() {
     let pair = Pair::start();
-    let wide = iconv(csv_text(150).as_bytes(), "UTF-8", "UTF-16LE");
-    let options = args!["--encoding", "utf16le", "--to", "utf8-bom"];
     let count = |part: &[u8]| of_utf8(part.strip_prefix("\u{feff}".as_bytes()).unwrap());
-    let case = Case::one("w.csv", wide, options, count);
-    let case = Case { back: format!("\u{feff}{}", csv_text(150)).into(), ..case };
-    for parts in case.kept(&[("format", "utf8")]).check(&pair) {
-        let bodies: Vec<&[u8]> =
-            parts.iter().map(|part| part.strip_prefix("\u{feff}".as_bytes()).unwrap()).collect();
-        assert_eq!(shown(&bodies.concat()), shown(csv_text(150).as_bytes()));
+    let text = csv_text(150);
+    let wide = iconv(text.as_bytes(), "UTF-8", "UTF-16LE");
+    for (bytes, encoding) in [(wide, "utf16le"), (text.clone().into(), "utf8")] {
+        let options = args!["--encoding", encoding, "--to", "utf8-bom"];
+        let case = Case::one("w.csv", bytes, options, count);
+        let case = Case { back: format!("\u{feff}{text}").into(), ..case };
+        for parts in case.kept(&[("conversion", "utf8")]).check(&pair) {
+            let bodies: Vec<&[u8]> = parts
+                .iter()
+                .map(|part| part.strip_prefix("\u{feff}".as_bytes()).unwrap())
+                .collect();
+            assert_eq!(shown(&bodies.concat()), shown(text.as_bytes()));
+        }
     }
 }
 
@@ -181,8 +216,7 @@ fn an_xml_declaration_says_utf8_after_a_conversion() {
     };
     let wide = iconv(document("UTF-16").as_bytes(), "UTF-8", "UTF-16");
     let options = args!["--row-tag", "Row", "--to", "utf8"];
-    let count =
-        |part: &[u8]| std::str::from_utf8(part).unwrap().matches("<Row>").count() as u64;
+    let count = |part: &[u8]| std::str::from_utf8(part).unwrap().matches("<Row>").count() as u64;
     let case = Case::one("w.xml", wide, options, count);
     Case { back: document("UTF-8").into(), ..case }.kept(&[("format", "utf8n")]).check(&pair);
 }
@@ -192,7 +226,8 @@ fn illegal_text_ends_a_conversion_unless_it_is_to_be_replaced_and_counted() {
     let pair = Pair::start();
     let wide = |text: &str| iconv(text.as_bytes(), "UTF-8", "UTF-16LE");
     let lone = [0x00, 0xd8];
-    let bytes = [&wide("a,b\nc")[..], &lone, &wide(",d\n")[..], &lone, &wide("\ne,f\n")[..]].concat();
+    let bytes =
+        [&wide("a,b\nc")[..], &lone, &wide(",d\n")[..], &lone, &wide("\ne,f\n")[..]].concat();
     let source = pair.edge.file("bad.csv");
     fs::write(&source, &bytes).unwrap();
     for parts in PARTS {
@@ -204,7 +239,7 @@ fn illegal_text_ends_a_conversion_unless_it_is_to_be_replaced_and_counted() {
         assert_says(&refused, 3, "lz:bad.csv");
         let error = refused.event("error").unwrap();
         assert_eq!((&error["code"], &error["offset"]), (&"text-invalid".into(), &10.into()));
-        assert!(error["advice"].as_str().unwrap().contains("--on-invalid replace"), "{error:#}");
+        assert!(error["try"].as_str().unwrap().contains("--on-invalid replace"), "{error:#}");
 
         spray.extend(args!["--on-invalid", "replace"]);
         let done = pair.done(spray);
