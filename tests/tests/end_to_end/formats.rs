@@ -1,6 +1,8 @@
 //! Every format as a stranger would use it: sprayed, planned, described, verified and back, with
 //! data made here and records counted by other means.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 mod binary;
 mod documents;
 mod faults;

@@ -5,6 +5,9 @@ use skyspray_tests::args;
 use skyspray_tests::data::Numbers;
 use skyspray_tests::pair::Pair;
 
+/// Makes a source of records.
+type Make = fn(&[Vec<u8>]) -> Vec<u8>;
+
 /// Bytes of a block of the blocked format.
 const BLOCK: usize = 32768;
 
@@ -41,7 +44,7 @@ fn recfm_blocks(records: &[Vec<u8>]) -> Vec<u8> {
         let body = recfm(group);
         match index % 2 {
             0 => all.extend([&(body.len() as u16 + 4).to_be_bytes()[..], &[0, 0]].concat()),
-            _ => all.extend((body.len() as u32 + 4 | 1 << 31).to_be_bytes()),
+            _ => all.extend(((body.len() as u32 + 4) | (1 << 31)).to_be_bytes()),
         }
         all.extend(body);
     }
@@ -160,7 +163,7 @@ fn records_of_mainframes_are_stored_as_variable_ones() {
 fn binary_sources_are_joined() {
     let pair = Pair::start();
     let all = records(300, 200, 6);
-    let makers: [(&str, fn(&[Vec<u8>]) -> Vec<u8>); 4] =
+    let makers: [(&str, Make); 4] =
         [("variable", little), ("variable-be", big), ("recfmv", recfm), ("recfmvb", recfm_blocks)];
     for (format, make) in makers {
         let source = |name: &str, range| (name.to_owned(), make(&all[range]));
