@@ -234,7 +234,7 @@ impl Explain for RecordError {
             SplitError::InvalidText { .. } => {
                 Some("check --encoding, or let --on-invalid replace mark such places".into())
             }
-            SplitError::NoConversion { from: "csv", .. } => {
+            SplitError::NoConversion { from: "csv", to: "utf8", .. } => {
                 Some("say what the text is, as in --encoding utf16".into())
             }
             SplitError::FewerSources { .. } => {

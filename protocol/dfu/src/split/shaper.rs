@@ -106,6 +106,11 @@ impl Shaper {
                 });
             }
         }
+        self.write(run)
+    }
+
+    /// Bytes of the current source as the part has them.
+    fn write(&mut self, run: Run<'_>) -> Result<(), SplitError> {
         let Some(rewrite) = &mut self.rewrite else {
             match run.in_block {
                 Some(range) => self.bytes(range),
@@ -116,7 +121,7 @@ impl Shaper {
         let before = self.rewritten;
         let mut output = Vec::with_capacity(run.bytes.len());
         let outcome = rewrite.rewrite(run.bytes, &mut output);
-        self.rewritten += count;
+        self.rewritten += run.bytes.len() as u64;
         self.literal(output);
         outcome.map_err(|fault| {
             // What came before the run in progress was of this source too, if it left off inside.
@@ -125,13 +130,15 @@ impl Shaper {
         })
     }
 
-    /// Bytes of the current source are in no part, unless all of them are in one.
+    /// Bytes of the current source separate records: they are in no part, unless all are in one,
+    /// and in no run that is made of records.
     pub(super) fn leave_out(&mut self, run: Run<'_>, source: &Source) -> Result<(), SplitError> {
-        if self.whole {
-            return self.take(run, source);
-        }
         self.end_origin();
-        Ok(())
+        if !self.whole {
+            return Ok(());
+        }
+        self.begin_part(source);
+        self.write(run)
     }
 
     /// Bytes no source has belong to the part.
