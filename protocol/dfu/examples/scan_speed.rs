@@ -2,12 +2,13 @@
 //!
 //! `cargo run --release -p skyspray-dfu --example scan_speed`
 
+use skyspray_dfu::encoding::Encoding;
 use skyspray_dfu::format::csv::Role;
 use skyspray_dfu::format::{
     ByteOrder, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat,
     VARIABLE_RECORD_DEFAULT, XmlFormat,
 };
-use skyspray_dfu::split::{Source, SplitOptions, Splitter};
+use skyspray_dfu::split::{Source, SplitOptions, Splitter, Target};
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -18,6 +19,22 @@ fn main() {
     xml();
     json();
     binary();
+    utf16();
+}
+
+/// Split and converted to UTF-8 in one pass.
+fn utf16() {
+    let format = RecordFormat::Csv(CsvFormat::default()).with_encoding(Encoding::Utf16Le);
+    let text = String::from_utf8(rows(30)).expect("rows are ASCII");
+    for (name, text) in [
+        ("utf16 to utf8, 30 % quoted", text.clone()),
+        ("utf16 to utf8, some accented", text.replace("abcdefghijkl", "\u{e4}bcdefghijkl")),
+    ] {
+        let half = &text.as_bytes()[..32 << 20];
+        let text = String::from_utf8_lossy(&half[..memchr::memrchr(b'\n', half).unwrap_or(0) + 1]);
+        let data: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        report(name, &data, &format, &Source::plain(data.len() as u64));
+    }
 }
 
 fn delimited() {
@@ -145,7 +162,10 @@ fn seconds<T>(work: impl FnOnce() -> T) -> f64 {
 }
 
 fn split(format: &RecordFormat, source: &Source, data: &[u8]) -> usize {
-    let options = SplitOptions::new(NonZeroU32::new(8).expect("not zero"));
+    let mut options = SplitOptions::new(NonZeroU32::new(8).expect("not zero"));
+    if format.encoding() == Encoding::Utf16Le {
+        options.target = Target::Utf8;
+    }
     let mut splitter =
         Splitter::try_new(format, vec![source.clone()], options).expect("any length fits");
     let mut pieces = 0;

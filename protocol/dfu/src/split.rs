@@ -138,7 +138,7 @@ impl Splitter {
                 .map_or(0, |i| i + 1),
             scanner: scan::scanner(format, &narrow),
             deduction: rule::deduction(format, converts),
-            ledger: if whole { ledger.as_one() } else { ledger },
+            ledger: if whole { ledger.in_one() } else { ledger },
             shaper,
             narrowed: Vec::new(),
             too_long: rule::too_long_number(format),

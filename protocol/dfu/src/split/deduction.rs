@@ -260,3 +260,105 @@ impl Single {
         Some(Self { quote, separators: options.separators.concat(), terminator })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::CsvOptions;
+    use crate::format::csv::Role;
+
+    fn deduction(changes: &[(Role, &str)]) -> Option<Deduction> {
+        let mut options = CsvOptions::default();
+        for &(role, list) in changes {
+            options.set(role, list).unwrap();
+        }
+        Deduction::for_format(&CsvFormat::try_new(options).unwrap())
+    }
+
+    /// Bytes of `text`, where the source ends, after which it is known; the same when they come
+    /// one by one.
+    fn known(changes: &[(Role, &str)], text: &str) -> u64 {
+        let text = text.as_bytes();
+        let at_once = deduction(changes).unwrap().look(7, [&[], text], true).unwrap();
+        let mut deduction = deduction(changes).unwrap();
+        let one_by_one = (0..text.len()).find_map(|at| {
+            let (waiting, block) = text[..=at].split_at(at);
+            deduction.look(7, [waiting, block], false)
+        });
+        let one_by_one = one_by_one.or_else(|| deduction.look(7, [text, &[]], true));
+        assert_eq!(one_by_one, Some(at_once));
+        at_once
+    }
+
+    #[test]
+    fn a_quote_after_data_tells_unless_it_is_doubled() {
+        assert_eq!(known(&[], "ab\",c\n"), 3);
+        assert_eq!(known(&[], "ab\"\n"), 3);
+        assert_eq!(known(&[], "ab\""), 3);
+        assert_eq!(known(&[], "a\t \"\n"), 4);
+        assert_eq!(known(&[], "a\"\"\n\"\n"), 0);
+    }
+
+    #[test]
+    fn data_after_a_quote_tell_unless_that_may_be_half_of_a_pair() {
+        assert_eq!(known(&[], ",\"a\n"), 3);
+        assert_eq!(known(&[], ",\" a\n"), 4);
+        assert_eq!(known(&[], "a\"\"b\n"), 4);
+        assert_eq!(known(&[], "\"a\n"), 0);
+        assert_eq!(known(&[], "\"\"a\n"), 0);
+        assert_eq!(known(&[], " \"a\n"), 3);
+    }
+
+    #[test]
+    fn quotes_between_separators_and_terminators_tell_nothing() {
+        assert_eq!(known(&[], "\"\",\"\"\r\n\",\"\n\""), 0);
+        assert_eq!(known(&[], "ab,c\nd,\n"), 0);
+    }
+
+    #[test]
+    fn delimiters_of_several_bytes_and_escapes_count_as_what_they_are() {
+        let long = [(Role::Separator, "||"), (Role::Quote, "'',\""), (Role::Terminator, "<E>")];
+
+        assert_eq!(known(&long, "||''a"), 5);
+        assert_eq!(known(&long, "|''<E>"), 3);
+        assert_eq!(known(&long, "a'''',"), 6);
+        assert_eq!(known(&long, "a''\"b"), 3);
+        assert_eq!(known(&long, "<E>''<E"), 6);
+        assert_eq!(known(&[(Role::Escape, "\\\\")], "\\\"\",\n"), 3);
+        assert_eq!(known(&[(Role::Escape, "\\\\")], ",\"\\"), 3);
+    }
+
+    #[test]
+    fn at_most_as_much_is_looked_at_as_hpcc_reads() {
+        let rows = |bytes: usize| "a\n".repeat(bytes / 2);
+        let telling = rows(WINDOW_BYTES) + ",\"a";
+        let boundary = WINDOW_BYTES as u64;
+
+        let mut deduction = deduction(&[]).unwrap();
+        let (within, beyond) = (&telling.as_bytes()[3..], &telling.as_bytes()[2..]);
+        assert_eq!(deduction.look(boundary, [&[], &within[..WINDOW_BYTES - 1]], false), None);
+        assert_eq!(deduction.look(boundary, [&[], within], false), Some(WINDOW_BYTES as u64));
+        assert_eq!(deduction.look(2 * boundary, [&[], beyond], false), Some(0));
+    }
+
+    #[test]
+    fn hpcc_goes_on_with_its_buffer_and_fills_it_again_only_without_a_terminator_in_it() {
+        let boundary = WINDOW_BYTES as u64 - 10;
+        let mut deduction = deduction(&[]).unwrap();
+
+        assert_eq!(deduction.look(boundary, [&[], b"aaaaaaaa\na,\"a"], false), Some(0));
+        assert_eq!(deduction.look(boundary, [&[], b"aaaaaaaaaa,\"a"], false), Some(13));
+        // It has been filled by 256 KiB.
+        assert_eq!(deduction.look(boundary, [&[], b"aaaaaaaa\na,\"a"], false), Some(13));
+        deduction.end_source();
+        assert_eq!(deduction.look(boundary + 20, [&[], b"a,\"a"], false), Some(4));
+    }
+
+    #[test]
+    fn without_quotes_that_hide_terminators_there_is_nothing_to_deduce() {
+        let blind = CsvOptions { quoted_terminator: false, ..CsvOptions::default() };
+
+        assert!(deduction(&[(Role::Quote, "")]).is_none());
+        assert!(Deduction::for_format(&CsvFormat::try_new(blind).unwrap()).is_none());
+    }
+}

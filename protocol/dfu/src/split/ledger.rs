@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     /// All parts are one, in which records follow each other whatever ends between them.
-    pub(super) fn as_one(self) -> Self {
+    pub(super) fn in_one(self) -> Self {
         Self { is_one: true, ..self }
     }
 
