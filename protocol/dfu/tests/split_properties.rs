@@ -69,31 +69,6 @@ proptest! {
     }
 }
 
-#[test]
-fn a_record_end_decided_only_beyond_a_boundary_does_not_hide_it() {
-    let mut csv = CsvOptions::default();
-    csv.set(Role::Separator, "<SEP>").unwrap();
-    csv.set(Role::Terminator, "<").unwrap();
-    let format = CsvFormat::try_new(csv).unwrap();
-    // Boundaries at 12 and 24. That the one at 21 is a terminator shows at 24; where the second
-    // search begins shows at 28.
-    let source = [b"\"aaaaaaaaaaaaaa\"bbbbb<SEc<\"d\"<eeeeee".to_vec()];
-    let [bytes] = &source;
-    let expected = [(&bytes[..22], 1), (&bytes[22..30], 2), (&bytes[30..], 1)];
-    let expected = expected.map(|(bytes, records)| Part { bytes: bytes.to_vec(), records });
-
-    for block in [1, 5, 36] {
-        let options = options(3, Layout::Balanced, Join::Mend);
-        let found = run(
-            &RecordFormat::Csv(format.clone()),
-            std::slice::from_ref(&source),
-            options,
-            &[block],
-        );
-        assert_eq!(found, Ok(expected.to_vec()));
-    }
-}
-
 #[derive(Clone, Debug)]
 struct Case {
     format: CsvFormat,
@@ -231,8 +206,7 @@ fn source(index: usize) -> impl Strategy<Value = Vec<u8>> {
 /// Many rows without quotes, and between them a few that have some or are long: more than HPCC
 /// reads at once.
 fn sparse_source() -> impl Strategy<Value = Vec<u8>> {
-    let rows =
-        (0usize..4000, "[a-z]{3,50},[0-9]{1,5}\n").prop_map(|(count, row)| row.repeat(count));
+    let rows = (0usize..4000, "[a-z]{3,50},[0-9]{1,5}\n").prop_map(|(count, row)| row.repeat(count));
     let special = prop_oneof![
         Just("a,\"\",\"\",b\n".to_owned()),
         Just("a,\"b\nc\",d\n".to_owned()),
@@ -240,9 +214,8 @@ fn sparse_source() -> impl Strategy<Value = Vec<u8>> {
         (1usize..90_000).prop_map(|length| "x".repeat(length) + "\n"),
         (1usize..90_000).prop_map(|length| format!("1,\"{}\"\n", "a b\n".repeat(length / 4))),
     ];
-    prop::collection::vec((rows, special), 0..8).prop_map(|pairs| {
-        pairs.into_iter().map(|(rows, row)| rows + &row).collect::<String>().into()
-    })
+    prop::collection::vec((rows, special), 0..8)
+        .prop_map(|pairs| pairs.into_iter().map(|(rows, row)| rows + &row).collect::<String>().into())
 }
 
 fn run(
