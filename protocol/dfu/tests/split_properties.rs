@@ -206,7 +206,8 @@ fn source(index: usize) -> impl Strategy<Value = Vec<u8>> {
 /// Many rows without quotes, and between them a few that have some or are long: more than HPCC
 /// reads at once.
 fn sparse_source() -> impl Strategy<Value = Vec<u8>> {
-    let rows = (0usize..4000, "[a-z]{3,50},[0-9]{1,5}\n").prop_map(|(count, row)| row.repeat(count));
+    let rows =
+        (0usize..4000, "[a-z]{3,50},[0-9]{1,5}\n").prop_map(|(count, row)| row.repeat(count));
     let special = prop_oneof![
         Just("a,\"\",\"\",b\n".to_owned()),
         Just("a,\"b\nc\",d\n".to_owned()),
@@ -214,8 +215,9 @@ fn sparse_source() -> impl Strategy<Value = Vec<u8>> {
         (1usize..90_000).prop_map(|length| "x".repeat(length) + "\n"),
         (1usize..90_000).prop_map(|length| format!("1,\"{}\"\n", "a b\n".repeat(length / 4))),
     ];
-    prop::collection::vec((rows, special), 0..8)
-        .prop_map(|pairs| pairs.into_iter().map(|(rows, row)| rows + &row).collect::<String>().into())
+    prop::collection::vec((rows, special), 0..8).prop_map(|pairs| {
+        pairs.into_iter().map(|(rows, row)| rows + &row).collect::<String>().into()
+    })
 }
 
 fn run(

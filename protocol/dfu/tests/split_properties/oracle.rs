@@ -80,21 +80,17 @@ struct Cut {
 }
 
 /// The first record end beyond where each search begins, or the start of a source there.
-fn balanced(
-    csv: &CsvOptions,
-    sources: &[Vec<u8>],
-    readings: &[Reading],
-    parts: usize,
-) -> Vec<Cut> {
+fn balanced(csv: &CsvOptions, sources: &[Vec<u8>], readings: &[Reading], parts: usize) -> Vec<Cut> {
     let starts = sources.iter().scan(0, |sum, source| {
         *sum += source.len();
         Some(*sum - source.len())
     });
     let starts = starts.collect::<Vec<_>>();
     let total = sources.iter().map(Vec::len).sum::<usize>();
-    let ends = readings.iter().zip(&starts).flat_map(|(reading, start)| {
-        reading.records.iter().map(move |record| start + record.end)
-    });
+    let ends = readings
+        .iter()
+        .zip(&starts)
+        .flat_map(|(reading, start)| reading.records.iter().map(move |record| start + record.end));
     let ends = ends.collect::<Vec<_>>();
     let mut cuts: Vec<Cut> = Vec::new();
     // HPCC begins with the first 256 KiB of the stream in its buffer.
