@@ -69,6 +69,26 @@ proptest! {
     }
 }
 
+#[test]
+fn a_record_end_decided_only_beyond_a_boundary_does_not_hide_it() {
+    let mut csv = CsvOptions::default();
+    csv.set(Role::Separator, "<SEP>").unwrap();
+    csv.set(Role::Terminator, "<").unwrap();
+    let format = CsvFormat::try_new(csv).unwrap();
+    // Boundaries at 12 and 24. That the one at 21 is a terminator shows at 24; where the second
+    // search begins shows at 28.
+    let source = [b"\"aaaaaaaaaaaaaa\"bbbbb<SEc<\"d\"<eeeeee".to_vec()];
+    let [bytes] = &source;
+    let expected = [(&bytes[..22], 1), (&bytes[22..30], 2), (&bytes[30..], 1)];
+    let expected = expected.map(|(bytes, records)| Part { bytes: bytes.to_vec(), records });
+
+    for block in [1, 5, 36] {
+        let options = options(3, Layout::Balanced, Join::Mend);
+        let found = run(&RecordFormat::Csv(format.clone()), &source, options, &[block]);
+        assert_eq!(found, Ok(expected.to_vec()));
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Case {
     format: CsvFormat,
