@@ -6,7 +6,7 @@ use crate::exit::{Exit, Explain as _};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, Journal};
 use crate::output::Manner;
 use skyspray_dfu::join::Stored;
-use skyspray_link::seam::files::{Caching, Fault, MemoryTree, Op, RelPath};
+use skyspray_link::seam::files::{Caching, Cause, Fault, MemoryTree, Op, RelPath};
 use skyspray_wire::digest::{ChunkValue, Digest};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId};
 
@@ -161,7 +161,7 @@ async fn parts_in_files_of_their_own_survive_a_crash_with_their_names() {
     let mut found = [0; 3];
     rig.zone.open_read(&path(1)).unwrap().read_at(&mut found, 0).unwrap();
     assert_eq!(&found, b"two");
-    assert!(rig.zone.open_read(&path(0)).is_err());
+    assert_eq!(rig.zone.open_read(&path(0)).unwrap_err().cause, Cause::Missing);
 }
 
 #[tokio::test]

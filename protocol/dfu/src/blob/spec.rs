@@ -345,7 +345,7 @@ mod tests {
             error.to_string(),
             r#"element 2 of prefix is "SKIP:4", which means nothing there"#
         );
-        assert!(SplitPrefixSpec::parse("SEQ:0,FILENAME,skip:4,FILESIZE").is_ok());
+        SplitPrefixSpec::parse("SEQ:0,FILENAME,skip:4,FILESIZE").unwrap();
     }
 
     #[test]

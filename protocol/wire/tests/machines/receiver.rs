@@ -193,7 +193,11 @@ fn a_part_sealed_with_more_header_and_footer_than_bytes_is_refused() {
     let error = receiver.handle_seal(&sealed(u32::MAX, 1)).unwrap_err();
     let detail = "part 2 of 100 bytes has a header of 4294967295 and a footer of 1";
     assert_refused(&error, RefusalCode::Malformed, detail);
-    assert!(receiver.handle_seal(&sealed(60, 41)).is_err());
+    let (part, length) = (seal(100, &BODY[..100]).part, 100);
+    assert_eq!(
+        receiver.handle_seal(&sealed(60, 41)),
+        Err(ReceiveError::NoRoom { part, header: 60, footer: 41, length })
+    );
     // The chunk is still to come.
     assert_eq!(receiver.handle_seal(&sealed(60, 40)), Ok(false));
 }
