@@ -228,7 +228,8 @@ impl Pools {
         }
         let (bodies, workers) = buffers(self.memory, size);
         let pool = BufferPool::new(bodies, size.bytes() as usize);
-        let pool = Arc::new(ReceivePool::new(pool, workers));
+        let decompressed = BufferPool::new(workers, size.bytes() as usize);
+        let pool = Arc::new(ReceivePool::new(pool, decompressed));
         self.current = Some((size, Arc::clone(&pool)));
         pool
     }

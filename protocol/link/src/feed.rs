@@ -86,8 +86,8 @@ pub struct FeedSettings {
     pub chunk_size: ChunkSize,
     /// Whether chunks are compressed.
     pub compression: Compression,
-    /// Where chunk buffers come from. Bodies stay in them until they are acknowledged, so the pool
-    /// must hold more than the window of the job.
+    /// Where chunk buffers come from; it must fit one of a chunk. Bodies stay in them until they are
+    /// acknowledged, so the pool must hold more than the window of the job.
     pub buffers: BufferPool,
     /// Threads that hash and compress, at least 1.
     pub encoders: usize,
@@ -141,7 +141,7 @@ impl<E> Producer<E> {
 
     /// Waits for an empty buffer of at least a chunk.
     pub fn buffer(&self) -> PooledBuf {
-        self.buffers.take_blocking()
+        self.buffers.take_blocking_for(self.chunk_size.bytes() as usize)
     }
 
     /// Hands over a chunk: the visible bytes of `body`, at least one.

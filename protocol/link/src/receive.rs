@@ -47,6 +47,15 @@ pub trait Sink: Send + Sync + 'static {
     /// What to tell the sender.
     fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal>;
 
+    /// Writes a chunk of a part at its place. Blocks. For sinks that hand the memory on.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the sender.
+    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
+        self.write(part, offset, chunk.as_ref())
+    }
+
     /// Makes everything written to `parts` so far durable. Blocks.
     ///
     /// # Errors
@@ -69,21 +78,23 @@ pub trait Sink: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct ReceivePool {
     bodies: BufferPool,
-    /// Held only while a chunk is verified and written, so waiting for one always ends.
+    /// Held only while a chunk is verified and written, so waiting for room always ends.
     decompressed: BufferPool,
     decompressors: Mutex<Vec<Decompressor>>,
 }
 
 impl ReceivePool {
-    /// Buffers for `bodies` chunks on their way in and `workers` being decompressed.
-    pub fn new(bodies: BufferPool, workers: usize) -> Self {
-        let decompressed = BufferPool::new(workers.max(1), bodies.buffer_size());
+    /// Memory for `bodies` on their way in, and for what is `decompressed` of them.
+    pub fn new(bodies: BufferPool, decompressed: BufferPool) -> Self {
         Self { bodies, decompressed, decompressors: Mutex::new(Vec::new()) }
     }
 
     fn decompress(&self, header: &ChunkHeader, body: &[u8]) -> Result<PooledBuf, Refusal> {
-        let mut raw = self.decompressed.take_blocking();
         let length = header.raw_length as usize;
+        if !self.decompressed.fits(length) {
+            return Err(too_large(header));
+        }
+        let mut raw = self.decompressed.take_blocking_for(length);
         let failed = |detail: String| Refusal::new(RefusalCode::ChunkCorrupt, detail);
         let idle = lock(&self.decompressors).pop();
         let mut decompressor = match idle {
@@ -257,7 +268,7 @@ impl<S: Sink> ReceiveJob<S> {
     /// Verifies and writes one admitted chunk. Blocks.
     fn store(&self, pool: &ReceivePool, header: &ChunkHeader, chunk: ChunkIndex, body: PooledBuf) {
         let part = header.part;
-        match self.verify_and_write(pool, header, chunk, &body) {
+        match self.verify_and_write(pool, header, chunk, body) {
             Ok(value) => {
                 lock(&self.state).machine.handle_stored(part, chunk, value);
                 self.stored.notify_one();
@@ -274,24 +285,31 @@ impl<S: Sink> ReceiveJob<S> {
         pool: &ReceivePool,
         header: &ChunkHeader,
         chunk: ChunkIndex,
-        body: &PooledBuf,
+        body: PooledBuf,
     ) -> Result<ChunkValue, Refusal> {
         let size = lock(&self.state).machine.chunk_size();
-        let decompressed;
-        let bytes = match header.encoding {
-            Encoding::Raw => body.as_ref(),
+        let raw = match header.encoding {
+            Encoding::Raw => body,
             Encoding::Zstd => {
-                decompressed = pool.decompress(header, body.as_ref())?;
-                decompressed.as_ref()
+                let raw = pool.decompress(header, body.as_ref())?;
+                // Its memory is for others while this chunk is written.
+                drop(body);
+                raw
             }
         };
-        let value = ChunkValue::of(size, chunk, bytes);
+        let value = ChunkValue::of(size, chunk, raw.as_ref());
         if value.subtree != header.subtree {
             return Err(ReceiveError::Corrupt { part: header.part, chunk }.refusal());
         }
-        self.sink.write(header.part, header.offset, bytes)?;
+        self.sink.write_chunk(header.part, header.offset, raw)?;
         Ok(value)
     }
+}
+
+/// What a sender is told whose chunk no buffer can hold; the size it was granted fits.
+fn too_large(header: &ChunkHeader) -> Refusal {
+    let detail = format!("a chunk of {} bytes does not fit memory", header.raw_length);
+    Refusal::new(RefusalCode::LimitExceeded, detail)
 }
 
 /// Serves one data stream until its sender ends it. `find` gives the job a chunk belongs to, if
@@ -332,6 +350,9 @@ async fn read_chunks<S: Sink>(
             let refusal = Refusal::new(RefusalCode::JobUnknown, "");
             return refuse(&answers, header.job, refusal).await;
         };
+        if !pool.bodies.fits(header.wire_length as usize) {
+            return refuse(&answers, header.job, too_large(&header)).await;
+        }
         match admit(&job, &header, &answers) {
             Err(refusal) => return refuse(&answers, header.job, refusal).await,
             Ok(Admission::Write(chunk)) => {
@@ -420,7 +441,7 @@ async fn read_body(
     header: &ChunkHeader,
 ) -> Result<PooledBuf, SessionError> {
     let length = header.wire_length as usize;
-    let mut body = pool.bodies.take().await;
+    let mut body = pool.bodies.take_for(length).await;
     for piece in body.space()[..length].chunks_mut(PROGRESS_BYTES) {
         within_deadline(recv.read_exact(piece)).await??;
     }

@@ -1,7 +1,7 @@
 //! Memory for reading and writing files: aligned for direct access, and a fixed number of
 //! buffers, so that what a process holds is set by its configuration.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -53,37 +53,53 @@ impl fmt::Debug for AlignedBuf {
     }
 }
 
-/// A fixed number of aligned buffers of one size, handed out in the order of asking.
+/// A fixed amount of memory for aligned buffers, counted in units and handed out in the order of
+/// asking.
 ///
-/// Memory is taken from the host when a buffer is first needed and kept for the life of the pool.
+/// A buffer has one unit, or a power of two of them where more was asked for. Memory is taken from
+/// the host when a buffer is first needed and kept; idle buffers of one size make way for another.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     shared: Arc<Shared>,
 }
 
 impl BufferPool {
-    /// A pool of `count` buffers of `size` bytes. Neither may be 0.
+    /// A pool of `count` units of `size` bytes. Neither may be 0.
     pub fn new(count: usize, size: usize) -> Self {
         assert!(count > 0 && size > 0, "a pool needs at least one buffer of at least one byte");
         let permits = Arc::new(Semaphore::new(count));
-        let idle = Mutex::new(VecDeque::with_capacity(count));
-        Self { shared: Arc::new(Shared { permits, idle, size }) }
+        let idle = Mutex::default();
+        Self { shared: Arc::new(Shared { permits, idle, size, count }) }
     }
 
-    /// Length of each buffer in bytes.
+    /// Length of a buffer of one unit, in bytes.
     pub fn buffer_size(&self) -> usize {
         self.shared.size
     }
 
-    /// How many buffers could be taken at once, without waiting, at this moment.
+    /// Whether a buffer of `bytes` bytes can ever be had.
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.units(bytes) <= self.shared.count
+    }
+
+    /// How many units could be taken at once, without waiting, at this moment.
     pub fn available(&self) -> usize {
         self.shared.permits.available_permits()
     }
 
-    /// Waits for a buffer. Dropping the future gives up the place in the queue.
+    /// Waits for a buffer of one unit. Dropping the future gives up the place in the queue.
     pub async fn take(&self) -> PooledBuf {
+        self.take_for(self.shared.size).await
+    }
+
+    /// Waits for a buffer of at least `bytes` bytes. Panics for more than [`BufferPool::fits`].
+    pub async fn take_for(&self, bytes: usize) -> PooledBuf {
+        let units = self.units(bytes);
+        assert!(units <= self.shared.count, "cannot take {bytes} bytes from a smaller pool");
         let permits = Arc::clone(&self.shared.permits);
-        self.hand_out(permits.acquire_owned().await.expect("the pool never closes its semaphore"))
+        let wanted = u32::try_from(units).expect("units are counted in 32 bits");
+        let permit = permits.acquire_many_owned(wanted).await;
+        self.hand_out(units, permit.expect("the pool never closes its semaphore"))
     }
 
     /// Waits for a buffer on a thread that may block; in the same queue as [`BufferPool::take`].
@@ -91,17 +107,29 @@ impl BufferPool {
         block_on(self.take())
     }
 
-    /// A buffer if one is free and nobody waits for it.
-    pub fn try_take(&self) -> Option<PooledBuf> {
-        let permit = Arc::clone(&self.shared.permits).try_acquire_owned().ok()?;
-        Some(self.hand_out(permit))
+    /// As [`BufferPool::take_for`], on a thread that may block.
+    pub fn take_blocking_for(&self, bytes: usize) -> PooledBuf {
+        block_on(self.take_for(bytes))
     }
 
-    fn hand_out(&self, permit: OwnedSemaphorePermit) -> PooledBuf {
+    /// A buffer of one unit if one is free and nobody waits for it.
+    pub fn try_take(&self) -> Option<PooledBuf> {
+        let permit = Arc::clone(&self.shared.permits).try_acquire_owned().ok()?;
+        Some(self.hand_out(1, permit))
+    }
+
+    fn units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.shared.size).max(1).next_power_of_two()
+    }
+
+    fn hand_out(&self, units: usize, permit: OwnedSemaphorePermit) -> PooledBuf {
         let shared = Arc::clone(&self.shared);
-        let idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop_back();
-        let buffer = idle.unwrap_or_else(|| AlignedBuf::new(shared.size));
-        PooledBuf { buffer: Some(buffer), len: 0, shared, _permit: permit }
+        let idle = {
+            let mut idle = shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.take(units, shared.count)
+        };
+        let buffer = idle.unwrap_or_else(|| AlignedBuf::new(units * shared.size));
+        PooledBuf { buffer: Some(buffer), len: 0, units, shared, _permit: permit }
     }
 }
 
@@ -115,6 +143,7 @@ pub struct PooledBuf {
     // `None` only while it is being dropped.
     buffer: Option<AlignedBuf>,
     len: usize,
+    units: usize,
     shared: Arc<Shared>,
     // Released after the buffer is back, because fields are dropped after `drop`.
     _permit: OwnedSemaphorePermit,
@@ -130,7 +159,8 @@ impl PooledBuf {
     ///
     /// Panics when the buffer is shorter.
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.shared.size, "cannot show {len} bytes of {}", self.shared.size);
+        let size = self.units * self.shared.size;
+        assert!(len <= size, "cannot show {len} bytes of {size}");
         self.len = len;
     }
 }
@@ -144,16 +174,51 @@ impl AsRef<[u8]> for PooledBuf {
 impl Drop for PooledBuf {
     fn drop(&mut self) {
         let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.extend(self.buffer.take());
+        if let Some(buffer) = self.buffer.take() {
+            idle.give(self.units, buffer);
+        }
     }
 }
 
 #[derive(Debug)]
 struct Shared {
     permits: Arc<Semaphore>,
-    // Whoever holds a permit takes a buffer from here, on any thread, and puts it back.
-    idle: Mutex<VecDeque<AlignedBuf>>,
+    // Whoever holds permits takes a buffer from here, on any thread, and puts it back.
+    idle: Mutex<Idle>,
     size: usize,
+    count: usize,
+}
+
+/// Buffers nobody has, by their units.
+#[derive(Debug, Default)]
+struct Idle {
+    buffers: BTreeMap<usize, Vec<AlignedBuf>>,
+    /// Units of all buffers there are, on loan or not.
+    allocated: usize,
+}
+
+impl Idle {
+    /// A buffer of `units`; `None` means that one may be made, after others made room for it.
+    fn take(&mut self, units: usize, count: usize) -> Option<AlignedBuf> {
+        if let Some(buffer) = self.buffers.get_mut(&units).and_then(Vec::pop) {
+            return Some(buffer);
+        }
+        // What is on loan has permits, as has the new one, so idle buffers suffice to make room.
+        while self.allocated + units > count {
+            let Some((&other, buffers)) = self.buffers.iter_mut().rfind(|(_, b)| !b.is_empty())
+            else {
+                break;
+            };
+            buffers.pop();
+            self.allocated -= other;
+        }
+        self.allocated += units;
+        None
+    }
+
+    fn give(&mut self, units: usize, buffer: AlignedBuf) {
+        self.buffers.entry(units).or_default().push(buffer);
+    }
 }
 
 /// Runs `future` on this thread, which sleeps while there is nothing to do.
@@ -234,6 +299,30 @@ mod tests {
         drop(held);
 
         assert_eq!(waiting.join().unwrap(), 42);
+    }
+
+    #[test]
+    fn large_buffers_come_out_of_the_same_memory_as_small_ones() {
+        let pool = BufferPool::new(8, 1024);
+        let small: Vec<_> = (0..8).map(|_| pool.try_take().unwrap()).collect();
+        drop(small);
+
+        let mut large = pool.take_blocking_for(3000);
+        assert_eq!(large.space().len(), 4096);
+        large.set_len(4096);
+        assert_eq!(pool.available(), 4);
+        assert_eq!(pool.shared.idle.lock().unwrap().allocated, 8, "small ones made way");
+        drop(large);
+        let whole = pool.take_blocking_for(8192);
+        assert_eq!((pool.available(), pool.shared.idle.lock().unwrap().allocated), (0, 8));
+        drop(whole);
+        assert!(pool.fits(8192) && !pool.fits(8193));
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot take 9 bytes from a smaller pool")]
+    fn a_buffer_larger_than_the_pool_is_not_waited_for() {
+        BufferPool::new(1, 8).take_blocking_for(9);
     }
 
     #[tokio::test]
