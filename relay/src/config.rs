@@ -3,6 +3,7 @@
 //! Nothing here opens a plane or the catalogue.
 
 mod directory;
+mod object;
 mod plane;
 mod template;
 mod units;
@@ -11,6 +12,7 @@ mod units;
 mod tests;
 
 pub use directory::RelayDir;
+pub use object::{Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
 pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
 pub use template::NewRelay;
 pub use units::{Size, UnitError, parse_duration};

@@ -12,6 +12,11 @@ mod finish;
 mod layout;
 mod list;
 mod measure;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "planes of objects are made of it")
+)]
+mod object;
 mod probe;
 mod staged;
 mod url;
@@ -29,7 +34,8 @@ pub use list::Listed;
 pub use measure::Measured;
 pub use probe::{ProbeError, ProbeStep, Probed};
 pub use staged::{PartTarget, StagedPart};
-pub use url::{PlaneUrl, PlaneUrlError};
+pub(crate) use url::check_bucket;
+pub use url::{BucketUrl, PlaneUrl, PlaneUrlError};
 
 use skyspray_link::seam::files::{OsTree, RelPath, RootError};
 use skyspray_wire::ids::{ChunkSize, JobId};
@@ -56,6 +62,9 @@ impl Plane {
     pub fn open_url(url: &PlaneUrl) -> Result<Self, RootError> {
         match url {
             PlaneUrl::File(root) => Self::open_directory(root),
+            PlaneUrl::S3(_) | PlaneUrl::Azure(_) | PlaneUrl::Gcs(_) => {
+                Err(RootError::NotDirectory { root: url.to_string().into() })
+            }
         }
     }
 

@@ -84,8 +84,9 @@ pub(super) async fn init(
     let settings = RelaySettings::parse(&text, &dir.config_file())?;
     refuse_existing(&dir)?;
     for PlaneArg { name, url } in &new.planes {
-        let PlaneUrl::File(path) = url;
-        make_dir(path, PLANE_MODE)?;
+        if let PlaneUrl::File(path) = url {
+            make_dir(path, PLANE_MODE)?;
+        }
         Plane::open_url(url)
             .map_err(|source| AdminError::PlaneOpen { plane: name.clone(), source })?;
     }

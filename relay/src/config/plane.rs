@@ -1,11 +1,13 @@
 //! `[plane.NAME]`: one plane as written and as used.
 
+use super::object::{ObjectConfigError, ObjectSettings};
 use crate::plane::{Layout, PlaneUrl, PlaneUrlError};
 use serde::Deserialize;
 use skyspray_wire::limits::PARTS_MAX;
 use skyspray_wire::name::PlaneName;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
 
@@ -13,7 +15,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaneTable {
-    /// Where the plane is: `file:///path`.
+    /// Where the plane is: `file:///path`, `s3://bucket/prefix`, `azure://container/prefix` or
+    /// `gs://bucket/prefix`.
     pub url: String,
     /// How the parts of a logical file are laid out: `hpcc`.
     #[serde(default = "default_layout")]
@@ -30,6 +33,26 @@ pub struct PlaneTable {
     /// Whether each part has a directory of its own (HPCC's `subDirPerFilePart`).
     #[serde(default = "yes")]
     pub dir_per_part: bool,
+    /// Objects: buckets or containers, one for each device; the first is the one of `url`.
+    pub buckets: Option<Vec<String>>,
+    /// Objects: URL of the service.
+    pub endpoint: Option<String>,
+    /// S3: the region.
+    pub region: Option<String>,
+    /// Azure: the storage account.
+    pub account: Option<String>,
+    /// Objects: where the right to use them comes from.
+    pub credentials: Option<String>,
+    /// Objects: the directory of static credentials.
+    pub credentials_dir: Option<PathBuf>,
+    /// Objects: PEM file of the only authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Objects: whether an `http://` endpoint may be used.
+    pub allow_http: Option<bool>,
+    /// S3: whether the bucket stands in the path.
+    pub path_style: Option<bool>,
+    /// Objects: requests under way at once for each bucket.
+    pub concurrency: Option<u32>,
 }
 
 fn default_layout() -> String {
@@ -69,6 +92,8 @@ impl fmt::Display for Category {
 pub struct PlaneSettings {
     /// Where it is.
     pub url: PlaneUrl,
+    /// How its buckets are reached; `None` exactly for a plane of files.
+    pub object: Option<ObjectSettings>,
     /// Where the parts of new logical files lie.
     pub layout: Layout,
     /// What it is for.
@@ -84,6 +109,9 @@ pub enum PlaneConfigError {
     /// The URL is not usable.
     #[error(transparent)]
     Url(#[from] PlaneUrlError),
+    /// A key of planes of objects is not usable.
+    #[error(transparent)]
+    Object(#[from] ObjectConfigError),
     /// A layout that this version does not have.
     #[error("layout {layout:?} is not supported, expected hpcc")]
     LayoutUnsupported {
@@ -114,12 +142,12 @@ impl TryFrom<PlaneTable> for PlaneSettings {
             Some(count) if found <= max => Ok(count),
             _ => Err(PlaneConfigError::OutOfRange { key, found, max }),
         };
+        let url = table.url.parse()?;
+        let devices = count("devices", table.devices, DEVICES_MAX)?;
         Ok(Self {
-            url: table.url.parse()?,
-            layout: Layout {
-                devices: count("devices", table.devices, DEVICES_MAX)?,
-                dir_per_part: table.dir_per_part,
-            },
+            object: table.object(&url, devices)?,
+            url,
+            layout: Layout { devices, dir_per_part: table.dir_per_part },
             category: table.category,
             default_parts: count("default_parts", table.default_parts, PARTS_MAX)?,
         })

@@ -51,6 +51,7 @@ fn the_least_file_leaves_everything_else_at_its_default() {
         *plane,
         PlaneSettings {
             url: PlaneUrl::File("/srv/data".into()),
+            object: None,
             layout: Layout { devices: number(1), dir_per_part: true },
             category: Category::Data,
             default_parts: number(1),

@@ -1,0 +1,12 @@
+//! Buckets of object stores, in the product's own words: what a plane of objects is made of.
+//!
+//! Nothing of the client crate shows outside this module. What lies where in a bucket, which
+//! uploads are live and when a part is whole is known to the plane above.
+
+mod bucket;
+mod error;
+
+pub(in crate::plane) use bucket::{
+    Bucket, BucketLimits, Capabilities, ObjectStat, ObjectTag, PieceId, PutHow, UploadId,
+};
+pub(in crate::plane) use error::{BucketAction, BucketError, BucketFault};
