@@ -24,6 +24,7 @@ mod removal;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod wuid;
 
 pub use agents::{AgentError, AgentRecord, AgentState, Invitation};
@@ -46,6 +47,7 @@ pub use records::{
 };
 pub use removal::RemoveError;
 pub use seal::SealedPart;
+pub use uploads::UploadRecord;
 
 use dialect::Store;
 use std::path::Path;

@@ -9,6 +9,7 @@ use crate::catalogue::{
 use crate::placing::{Placed, Placing, PlacingError};
 use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
 use crate::service::part_paths;
+use crate::staging;
 use crate::state::{Relay, blocking, internal, unix_ms};
 use skyspray_certs::RelayIdentity;
 use skyspray_link::seam::Clock;
@@ -24,6 +25,9 @@ use thiserror::Error;
 
 /// Parts put in their places together, sharing directory syncs.
 const PAGE: u32 = 256;
+
+/// Parts that are uploads completed together: each may have thousands of pieces.
+const UPLOADS_PAGE: u32 = 16;
 
 /// What is needed to finish a sealed spray.
 #[derive(Clone, Debug)]
@@ -166,16 +170,21 @@ impl Committer {
         let replace = if commitment.overwrite { Replace::Existing } else { Replace::Never };
         let mut after = None;
         loop {
-            let rows = self.catalogue.job_parts(commitment.job, after, PAGE).await;
-            let rows = rows?;
+            // The pieces of uploads are in memory for as long as a page is.
+            let page = if self.plane.has_uploads() { UPLOADS_PAGE } else { PAGE };
+            let rows = self.catalogue.job_parts(commitment.job, after, page).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.part);
+            let span = (rows[0].part, last.part);
+            let mut uploads =
+                staging::uploads(&self.catalogue, &self.plane, commitment.job, span).await?;
             let mut finishes = Vec::with_capacity(rows.len());
             for row in rows {
                 let path = part_path(&paths, name, row.part)?;
                 let target = PartTarget::try_new(commitment.job, row.part, path)?;
                 let length = row.length.unwrap_or(0);
-                finishes.push((Finish { target, length, replace, staged: None }, row));
+                let upload = uploads.remove(&row.part);
+                finishes.push((Finish { target, length, replace, staged: None, upload }, row));
             }
             let plane = Arc::clone(&self.plane);
             blocking(move || place_page(&plane, finishes)).await?;
@@ -211,7 +220,7 @@ fn place_page(plane: &Plane, page: Vec<(Finish, PartRecord)>) -> Result<(), Plac
             Ok(Finished::Found) => verify(plane, finish, row.digest)?,
             // A file that this job renamed before a crash may stand where nothing may be replaced.
             Err(PlaneError::Exists { .. }) if verify(plane, finish, row.digest).is_ok() => {
-                plane.abort(&finish.target)?;
+                plane.abort(&finish.target, finish.upload.as_ref().map(|upload| &upload.id))?;
             }
             Err(error) => return Err(error.into()),
         }

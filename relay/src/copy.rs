@@ -26,6 +26,7 @@ use crate::housekeeping::{Planes, clear_jobs};
 use crate::placing::Placing;
 use crate::plane::Plane;
 use crate::service::{part_layout, part_paths};
+use crate::staging::Staging;
 use crate::state::{blocking, unix_ms};
 use cut::Cut;
 use original::Original;
@@ -140,6 +141,13 @@ impl Copier {
     ) -> Result<NewJob, CopyError> {
         let record = &original.record;
         let copied = (original.shown(), record.generation, parts, request.overwrite);
+        let longest = match parts.get() == record.parts {
+            true => original.parts.iter().map(|part| part.length).max().unwrap_or(0),
+            false => record.bytes.div_ceil(u64::from(parts.get())),
+        };
+        let chunk_size = self.target.plane.chunk_size(longest);
+        let failed = |source| CopyError::Plane { plane: self.target.name.clone(), source };
+        let chunk_size = chunk_size.map_err(failed)?;
         let plan = postcard::to_stdvec(&copied).expect("names and numbers are plain data");
         let plane = self.target.name.clone();
         Ok(NewJob {
@@ -155,7 +163,7 @@ impl Copier {
             plan: Digest::of(&plan),
             attributes: cut.attributes(&record.attributes),
             parts: parts.get(),
-            chunk_size: self.target.plane.chunk_size(),
+            chunk_size,
             layout: part_layout(self.target.settings.layout, &request.to),
         })
     }
@@ -214,9 +222,14 @@ impl Copier {
     fn place(&self, request: &CopyRequest, new: &NewJob, opened: &Opened) -> Place {
         let paths = part_paths(opened.parts, &opened.layout).expect("a copy has parts");
         Place {
-            job: new.job,
+            staging: Staging {
+                plane: Arc::clone(&self.target.plane),
+                catalogue: self.catalogue.clone(),
+                clock: Arc::clone(&self.clock),
+                job: new.job,
+                epoch: opened.epoch,
+            },
             plane_name: self.target.name.clone(),
-            plane: Arc::clone(&self.target.plane),
             name: request.to.clone(),
             paths,
             chunk_size: opened.chunk_size,

@@ -1,13 +1,14 @@
 //! What a relay does beside its sessions: finishes commits a crash cut off, deletes what nothing
 //! names any more, keeps leases and its own certificate alive.
 
-use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord};
+use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord, UploadRecord};
 use crate::commit::{self, Commitment};
 use crate::discard::delete_discards;
 use crate::plane::{PartTarget, Plane, PlaneError, part_path};
 use crate::service::{part_paths, plane_path};
 use crate::state::{Relay, blocking, unix_ms};
 use skyspray_link::seam::Clock;
+use skyspray_link::seam::files::RelPath;
 use skyspray_wire::ids::{JobId, PartIndex};
 use skyspray_wire::message::WriteTarget;
 use skyspray_wire::name::PlaneName;
@@ -84,6 +85,9 @@ pub async fn collect(
         while catalogue.forget_litter(PAGE).await? > 0 {}
     }
     for (name, plane) in planes {
+        if plane.has_uploads() {
+            report.orphans += clear_spent(catalogue, (name, plane), dry_run).await?;
+        }
         match collect_orphans(catalogue, (name, plane), dry_run, &mut report).await {
             Err(CollectError::Plane { plane, source }) => {
                 let error = &source as &dyn std::error::Error;
@@ -136,6 +140,9 @@ async fn clear_job(
     plane: &Arc<Plane>,
     job: &JobRecord,
 ) -> Result<(), CollectError> {
+    if plane.has_uploads() {
+        return clear_uploads(catalogue, plane, job).await;
+    }
     match &job.target {
         WriteTarget::LogicalFile { name, .. } => {
             let Some(paths) = part_paths(job.parts, &job.layout) else { return Ok(()) };
@@ -171,9 +178,61 @@ async fn abort_all(
     targets: Vec<PartTarget>,
 ) -> Result<(), CollectError> {
     let plane = Arc::clone(plane);
-    let aborted = blocking(move || targets.iter().try_for_each(|target| plane.abort(target)));
+    let aborted = blocking(move || targets.iter().try_for_each(|target| plane.abort(target, None)));
     let name = job.target.plane().clone();
     aborted.await.map_err(|source| CollectError::Plane { plane: name, source })
+}
+
+/// Throws away every upload of a job that has ended.
+async fn clear_uploads(
+    catalogue: &Catalogue,
+    plane: &Arc<Plane>,
+    job: &JobRecord,
+) -> Result<(), CollectError> {
+    loop {
+        let uploads = catalogue.job_uploads(job.job, PAGE).await?;
+        if uploads.is_empty() {
+            return Ok(());
+        }
+        abort_uploads(catalogue, (job.target.plane(), plane), uploads).await?;
+    }
+}
+
+/// Throws away uploads that others took the place of.
+async fn clear_spent(
+    catalogue: &Catalogue,
+    (name, plane): (&PlaneName, &Arc<Plane>),
+    dry_run: bool,
+) -> Result<u64, CollectError> {
+    let mut cleared = 0;
+    loop {
+        let uploads = catalogue.spent_uploads(name, PAGE).await?;
+        let found = uploads.len() as u64;
+        cleared += found;
+        if dry_run || found == 0 {
+            return Ok(cleared);
+        }
+        abort_uploads(catalogue, (name, plane), uploads).await?;
+    }
+}
+
+async fn abort_uploads(
+    catalogue: &Catalogue,
+    (name, plane): (&PlaneName, &Arc<Plane>),
+    uploads: Vec<UploadRecord>,
+) -> Result<(), CollectError> {
+    let aborting = Arc::clone(plane);
+    let aborted = blocking(move || {
+        for record in &uploads {
+            let path = RelPath::parse(&record.path)?;
+            let target = PartTarget::try_new(record.job, record.part, path)?;
+            aborting.abort(&target, Some(&record.upload))?;
+        }
+        Ok(uploads)
+    });
+    let gone = aborted.await;
+    let gone = gone.map_err(|source| CollectError::Plane { plane: name.clone(), source })?;
+    Ok(catalogue.forget_uploads(&gone).await?)
 }
 
 /// Removes staging files whose job is not live, whoever left them.

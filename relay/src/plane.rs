@@ -12,13 +12,16 @@ mod finish;
 mod layout;
 mod list;
 mod measure;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "planes of objects are made of it")
-)]
 mod object;
+mod object_plane;
 mod probe;
+mod runtime;
 mod staged;
+mod staged_file;
+mod staged_object;
+mod stored;
+mod stored_object;
+mod upload;
 mod url;
 mod walk;
 
@@ -27,20 +30,43 @@ mod tests;
 
 pub use collect::{Collected, Orphan};
 pub use error::PlaneError;
-pub use file::{FilePlane, Stat, StoredFile};
+pub use file::{FilePlane, Stat};
 pub use finish::{Finish, Finished};
 pub use layout::{Layout, part_path};
 pub use list::Listed;
 pub use measure::Measured;
+pub use object::{BucketError, PieceId, UploadId};
+pub use object_plane::{ObjectMemory, ObjectPlane};
 pub use probe::{ProbeError, ProbeStep, Probed};
 pub use staged::{PartTarget, StagedPart};
+pub use stored::StoredFile;
+pub use upload::Upload;
 pub(crate) use url::check_bucket;
 pub use url::{BucketUrl, PlaneUrl, PlaneUrlError};
 
+use crate::config::PlaneSettings;
+use object::Bucket;
 use skyspray_link::seam::files::{OsTree, RelPath, RootError};
 use skyspray_wire::ids::{ChunkSize, JobId};
 use std::path::Path;
 use std::sync::Arc;
+
+use staged::Staged;
+use staged_file::StagedFile;
+use stored::Stored;
+use thiserror::Error;
+
+/// Why a plane cannot be opened. For the operator to correct.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The directory is missing or cannot be confined.
+    #[error(transparent)]
+    Directory(#[from] RootError),
+    /// The settings of a bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
 
 /// A plane of any kind.
 ///
@@ -51,20 +77,26 @@ use std::sync::Arc;
 pub enum Plane {
     /// A directory of a file system.
     File(FilePlane),
+    /// Buckets of an object store.
+    Object(ObjectPlane),
 }
 
 impl Plane {
-    /// Opens the plane at `url`. It must exist.
+    /// Opens a plane as its settings describe it. A directory must exist; of buckets nothing is
+    /// asked yet.
     ///
     /// # Errors
     ///
-    /// As for [`Plane::open_directory`].
-    pub fn open_url(url: &PlaneUrl) -> Result<Self, RootError> {
-        match url {
-            PlaneUrl::File(root) => Self::open_directory(root),
-            PlaneUrl::S3(_) | PlaneUrl::Azure(_) | PlaneUrl::Gcs(_) => {
-                Err(RootError::NotDirectory { root: url.to_string().into() })
+    /// As for [`Plane::open_directory`], or a bucket's settings cannot be used.
+    pub fn configured(settings: &PlaneSettings, memory: ObjectMemory) -> Result<Self, OpenError> {
+        match (&settings.url, &settings.object) {
+            (PlaneUrl::File(root), _) => Ok(Self::open_directory(root)?),
+            (_, Some(object)) => {
+                let buckets = object.buckets.iter().map(|name| Bucket::open(object, name));
+                let buckets = buckets.collect::<Result<Vec<_>, _>>()?;
+                Ok(Self::Object(ObjectPlane::new(buckets, &object.prefix, memory)))
             }
+            (_, None) => panic!("the settings of a plane of objects say how to reach them"),
         }
     }
 
@@ -77,11 +109,37 @@ impl Plane {
         Ok(Self::File(FilePlane::new(Arc::new(OsTree::open(root)?))))
     }
 
-    /// The chunk size that jobs which write here are granted.
-    pub fn chunk_size(&self) -> ChunkSize {
+    /// The chunk size that jobs are granted which write parts of about `part_bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaneError::TooLong`].
+    pub fn chunk_size(&self, part_bytes: u64) -> Result<ChunkSize, PlaneError> {
+        match self {
+            Self::File(_) => Ok(ChunkSize::FILE_PLANE),
+            Self::Object(plane) => plane.chunk_size(part_bytes),
+        }
+    }
+
+    /// The chunk size for reading `bytes` that are stored already.
+    pub fn read_chunk_size(&self) -> ChunkSize {
         match self {
             Self::File(_) => ChunkSize::FILE_PLANE,
+            Self::Object(plane) => plane.chunk_size(0).expect("nothing is not too long"),
         }
+    }
+
+    /// The longest part that can be written in chunks of `size`, in bytes.
+    pub fn part_bytes_max(&self, size: ChunkSize) -> u64 {
+        match self {
+            Self::File(_) => u64::MAX,
+            Self::Object(_) => ObjectPlane::part_bytes_max(size),
+        }
+    }
+
+    /// Whether parts are uploads that the catalogue must remember.
+    pub fn has_uploads(&self) -> bool {
+        matches!(self, Self::Object(_))
     }
 
     /// Begins a part from nothing; what an earlier attempt staged for it is thrown away.
@@ -98,20 +156,32 @@ impl Plane {
         length: Option<u64>,
     ) -> Result<StagedPart, PlaneError> {
         match self {
-            Self::File(plane) => plane.begin(target, length),
+            Self::File(plane) => plane.begin(target, length).map(Staged::File),
+            Self::Object(plane) => plane.begin(target).map(Staged::Object),
         }
+        .map(StagedPart)
     }
 
     /// Opens what is staged for a part; `None` when nothing is, and then whatever the catalogue
-    /// holds of the part is lost and [`Plane::begin`] is the way on.
+    /// holds of the part is lost and [`Plane::begin`] is the way on. `upload` is the one the
+    /// catalogue has, where the plane needs it.
     ///
     /// # Errors
     ///
     /// [`PlaneError::Blocked`] when the staging name is not a regular file.
-    pub fn resume(&self, target: &PartTarget) -> Result<Option<StagedPart>, PlaneError> {
-        match self {
-            Self::File(plane) => plane.resume(target),
-        }
+    pub fn resume(
+        &self,
+        target: &PartTarget,
+        upload: Option<&UploadId>,
+    ) -> Result<Option<StagedPart>, PlaneError> {
+        let staged = match (self, upload) {
+            (Self::File(plane), _) => plane.resume(target)?.map(Staged::File),
+            (Self::Object(plane), Some(upload)) => {
+                Some(Staged::Object(plane.resume(target, upload)?))
+            }
+            (Self::Object(_), None) => None,
+        };
+        Ok(staged.map(StagedPart))
     }
 
     /// Makes all that was written to `parts` durable, with one sync for each directory; the
@@ -122,7 +192,13 @@ impl Plane {
     /// Each part alone, as for [`StagedPart::sync`].
     pub fn sync(&self, parts: &[&StagedPart]) -> Vec<Result<(), PlaneError>> {
         match self {
-            Self::File(plane) => plane.sync(parts),
+            Self::File(plane) => {
+                let files = parts.iter().map(|part| part.as_file());
+                let files: Option<Vec<&StagedFile>> = files.collect();
+                plane.sync(&files.expect("the parts are of this plane"))
+            }
+            // A piece is durable once it is stored.
+            Self::Object(_) => parts.iter().map(|_| Ok(())).collect(),
         }
     }
 
@@ -141,17 +217,21 @@ impl Plane {
     pub fn finish(&self, parts: &[Finish]) -> Vec<Result<Finished, PlaneError>> {
         match self {
             Self::File(plane) => plane.finish(parts),
+            Self::Object(plane) => plane.finish(parts),
         }
     }
 
-    /// Throws away what is staged for a part, and directories that are empty after that.
+    /// Throws away what is staged for a part, and directories that are empty after that. `upload`
+    /// is the one to throw away, where the plane needs it.
     ///
     /// # Errors
     ///
-    /// The host's.
-    pub fn abort(&self, target: &PartTarget) -> Result<(), PlaneError> {
-        match self {
-            Self::File(plane) => plane.abort(target),
+    /// The host's or the store's.
+    pub fn abort(&self, target: &PartTarget, upload: Option<&UploadId>) -> Result<(), PlaneError> {
+        match (self, upload) {
+            (Self::File(plane), _) => plane.abort(target),
+            (Self::Object(plane), Some(upload)) => plane.abort(target, upload),
+            (Self::Object(_), None) => Ok(()),
         }
     }
 
@@ -161,9 +241,11 @@ impl Plane {
     ///
     /// [`PlaneError::Missing`], or [`PlaneError::Blocked`] for anything but a regular file.
     pub fn open(&self, path: &RelPath) -> Result<StoredFile, PlaneError> {
-        match self {
-            Self::File(plane) => plane.open(path),
-        }
+        let stored = match self {
+            Self::File(plane) => Stored::File { file: plane.open(path)?, path: path.clone() },
+            Self::Object(plane) => Stored::Object(Arc::new(plane.open(path)?)),
+        };
+        Ok(StoredFile(stored))
     }
 
     /// Length and time of a stored file.
@@ -174,6 +256,7 @@ impl Plane {
     pub fn stat(&self, path: &RelPath) -> Result<Stat, PlaneError> {
         match self {
             Self::File(plane) => plane.stat(path),
+            Self::Object(plane) => plane.stat(path),
         }
     }
 
@@ -186,14 +269,15 @@ impl Plane {
     pub fn remove(&self, paths: &[RelPath]) -> Vec<Result<bool, PlaneError>> {
         match self {
             Self::File(plane) => plane.remove(paths),
+            Self::Object(plane) => plane.remove(paths),
         }
     }
 
     /// The first `limit` stored files below `directory` that come after the path `after`; a
     /// `directory` that names a file lists that file, one that is not there lists nothing.
     ///
-    /// Ordered name by name from the root down, so `a/b` comes before `a.b`. Staged parts, and
-    /// whatever is not a regular file, are left out.
+    /// Directories are ordered name by name from the root down, so `a/b` comes before `a.b`; objects
+    /// by their keys. Staged parts, and whatever is not a regular file, are left out.
     ///
     /// # Errors
     ///
@@ -206,6 +290,7 @@ impl Plane {
     ) -> Result<Vec<Listed>, PlaneError> {
         match self {
             Self::File(plane) => plane.list(directory, after, limit),
+            Self::Object(plane) => plane.list(directory, after, limit),
         }
     }
 
@@ -217,6 +302,7 @@ impl Plane {
     pub fn free_bytes(&self) -> Result<Option<u64>, PlaneError> {
         match self {
             Self::File(plane) => plane.free_bytes().map(Some),
+            Self::Object(_) => Ok(None),
         }
     }
 
@@ -237,6 +323,26 @@ impl Plane {
     ) -> Result<Collected, PlaneError> {
         match self {
             Self::File(plane) => plane.collect(live, found, dry_run),
+            // Uploads have no names to find; the catalogue knows them all.
+            Self::Object(_) => Ok(Collected::default()),
+        }
+    }
+
+    /// Copies a stored file of `source` inside the object store, without its bytes passing through
+    /// here; `false` where that cannot be done.
+    ///
+    /// # Errors
+    ///
+    /// The store's. What is at `to` then may or may not be the copy.
+    pub fn copy_inside(
+        &self,
+        source: &Self,
+        from: &RelPath,
+        to: &RelPath,
+    ) -> Result<bool, PlaneError> {
+        match (self, source) {
+            (Self::Object(plane), Self::Object(source)) => plane.copy(from, source, to),
+            _ => Ok(false),
         }
     }
 
@@ -250,6 +356,12 @@ impl Plane {
     pub fn probe(&self, job: JobId) -> Result<Probed, ProbeError> {
         match self {
             Self::File(plane) => plane.probe(job),
+            Self::Object(plane) => {
+                let found = plane.probe(job).map_err(|source| ProbeError::Store { source })?;
+                let create_only = found.iter().all(|bucket| bucket.create_only);
+                let copies = found.iter().all(|bucket| bucket.copy);
+                Ok(Probed { free_bytes: None, create_only, copies })
+            }
         }
     }
 }

@@ -3,10 +3,11 @@
 use crate::admin::{AdminError, Exit, Failure, RunningAddresses, load_identity};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
+use crate::memory::{Memory, UNIT};
 use crate::placing::Placing;
-use crate::plane::Plane;
+use crate::plane::{OpenError, Plane};
 use crate::session::{self, Sessions};
-use crate::state::{BLOCKING_THREADS, Jobs, READS_MAX, Relay, ServedPlane};
+use crate::state::{Jobs, READS_MAX, Relay, ServedPlane};
 use crate::{enroll, housekeeping};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skyspray_certs::authority::RELAY_LEAF_LIFE;
@@ -14,11 +15,9 @@ use skyspray_certs::store::RelayStore;
 use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
 use skyspray_certs::{RelayIdentity, Term};
 use skyspray_link::endpoint::{EndpointError, Listener, UdpSocket};
-use skyspray_link::receive::ReceivePool;
-use skyspray_link::seam::files::{BufferPool, RootError};
+use skyspray_link::seam::files::BufferPool;
 use skyspray_link::seam::{Clock, SystemClock};
 use skyspray_link::tls_clock::tls_clock;
-use skyspray_wire::ids::ChunkSize;
 use skyspray_wire::name::PlaneName;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
@@ -46,10 +45,6 @@ const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long sessions may take to end when the relay is told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-
-/// The share of the memory budget for chunks on their way in, in quarters; the rest is for those
-/// on their way out.
-const RECEIVE_QUARTERS: u64 = 3;
 
 /// Why the relay cannot serve.
 #[derive(Debug, Error)]
@@ -83,7 +78,7 @@ pub enum ServeError {
         /// The plane.
         plane: PlaneName,
         /// Why.
-        source: RootError,
+        source: OpenError,
     },
     /// A TLS configuration.
     #[error(transparent)]
@@ -216,9 +211,11 @@ async fn open(
     running: RunningAddresses,
 ) -> Result<Relay, ServeError> {
     let catalogue = Catalogue::open(&dir.catalogue()).await?;
+    let memory = Memory::shared_out(&settings);
+    let planes_memory = memory.for_objects();
     let mut planes = BTreeMap::new();
     for (name, plane_settings) in &settings.planes {
-        let plane = Plane::open_url(&plane_settings.url)
+        let plane = Plane::configured(plane_settings, planes_memory.clone())
             .map_err(|source| ServeError::Plane { plane: name.clone(), source })?;
         let settings = plane_settings.clone();
         planes.insert(
@@ -230,12 +227,6 @@ async fn open(
             },
         );
     }
-    let chunk = u64::from(ChunkSize::FILE_PLANE.bytes());
-    let chunks = usize::try_from(settings.limits.memory_bytes / chunk).unwrap_or(usize::MAX / 2);
-    let inbound = chunks * RECEIVE_QUARTERS as usize / 4;
-    let chunk = chunk as usize;
-    let outbound = (chunks - inbound.min(chunks)).max(8);
-    let bodies = BufferPool::new(inbound.max(4), chunk);
     let port = running.data.port();
     let address = settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
     Ok(Relay {
@@ -243,9 +234,9 @@ async fn open(
         planes,
         identity: RwLock::new(Arc::new(identity)),
         clock,
-        receive_pool: Arc::new(ReceivePool::new(bodies, BLOCKING_THREADS)),
-        send_buffers: BufferPool::new(outbound, chunk),
-        send_buffers_count: outbound,
+        receive_pool: Arc::new(memory.receive_pool()),
+        send_buffers: BufferPool::new(memory.outbound, UNIT),
+        send_buffers_count: memory.outbound,
         reads: Semaphore::new(READS_MAX),
         sessions: Sessions::default(),
         jobs: Jobs::default(),

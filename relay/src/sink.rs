@@ -1,14 +1,14 @@
 //! Where the chunks of one writing job rest: staged parts on a plane, and their progress in the
 //! catalogue.
 
-use crate::catalogue::{Catalogue, Progress};
-use crate::plane::{PartTarget, Plane, PlaneError, StagedPart, part_path};
+use crate::catalogue::Progress;
+use crate::plane::{PartTarget, PieceId, Plane, PlaneError, StagedPart, part_path};
+use crate::staging::{Staging, StagingError};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::Clock;
-use skyspray_link::seam::files::RelPath;
+use skyspray_link::seam::files::{PooledBuf, RelPath};
 use skyspray_wire::digest::PartTree;
-use skyspray_wire::ids::{Epoch, JobId, PartIndex};
+use skyspray_wire::ids::{ChunkSize, PartIndex};
 use skyspray_wire::name::LogicalName;
 use skyspray_wire::ranges::RangeSet;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
@@ -40,39 +40,50 @@ pub(crate) type Taken = (PartTarget, Option<Arc<StagedPart>>);
 /// The sink of one writing job.
 #[derive(Debug)]
 pub(crate) struct PlaneSink {
-    job: JobId,
-    epoch: Epoch,
-    plane: Arc<Plane>,
-    catalogue: Catalogue,
-    clock: Arc<dyn Clock>,
+    staging: Staging,
+    chunk_size: ChunkSize,
     /// About how long a part will be: room for it is set aside at once, so that a plane without it
     /// says so early and the file does not grow with every write.
     length_hint: Option<u64>,
-    // Shared by the threads that write chunks; opening a part happens under the lock, so that no
-    // two of them begin the same one.
+    // Shared by the threads that write chunks, for bookkeeping.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     places: Places,
-    open: BTreeMap<PartIndex, Arc<StagedPart>>,
+    open: BTreeMap<PartIndex, Arc<Slot>>,
     /// Open parts written to since their last sync began.
     dirty: BTreeSet<PartIndex>,
     /// Parts that have a staging file.
     begun: RangeSet,
     recorded_bytes: BTreeMap<PartIndex, u64>,
+    /// Pieces stored, of parts synced and not yet recorded.
+    pieces: BTreeMap<PartIndex, Vec<(u32, PieceId)>>,
+}
+
+/// One part being written. It is opened under a lock of its own, so that no two threads begin the
+/// same part and none waits for another part to be begun.
+#[derive(Debug, Default)]
+struct Slot(Mutex<Option<Arc<StagedPart>>>);
+
+impl Slot {
+    fn staged(&self) -> Option<Arc<StagedPart>> {
+        lock(&self.0).clone()
+    }
+
+    /// Whether nobody writes, and nothing written is still to be recorded.
+    fn is_idle(slot: &Arc<Self>) -> bool {
+        // Whoever holds the lock is about to write.
+        let Ok(open) = slot.0.try_lock() else { return false };
+        Arc::strong_count(slot) == 1
+            && open.as_ref().is_some_and(|staged| Arc::strong_count(staged) == 1)
+    }
 }
 
 impl PlaneSink {
-    /// A job that writes to `plane`. Parts in `begun` have a staging file already.
-    pub(crate) fn new(
-        (job, epoch): (JobId, Epoch),
-        plane: Arc<Plane>,
-        catalogue: Catalogue,
-        clock: Arc<dyn Clock>,
-        places: Places,
-    ) -> Self {
+    /// A job that writes chunks of `chunk_size` through `staging`.
+    pub(crate) fn new(staging: Staging, chunk_size: ChunkSize, places: Places) -> Self {
         let length_hint = match &places {
             Places::LogicalFile { paths, bytes, .. } => Some(bytes / u64::from(paths.parts.get())),
             Places::Files(_) => None,
@@ -83,13 +94,24 @@ impl PlaneSink {
             dirty: BTreeSet::new(),
             begun: RangeSet::default(),
             recorded_bytes: BTreeMap::new(),
+            pieces: BTreeMap::new(),
         };
-        Self { job, epoch, plane, catalogue, clock, length_hint, state: Mutex::new(state) }
+        Self { staging, chunk_size, length_hint, state: Mutex::new(state) }
     }
 
     /// The plane written to.
     pub(crate) fn plane(&self) -> &Arc<Plane> {
-        &self.plane
+        &self.staging.plane
+    }
+
+    /// The longest part that chunks of this job's size can make, in bytes.
+    pub(crate) fn part_bytes_max(&self) -> u64 {
+        self.plane().part_bytes_max(self.chunk_size)
+    }
+
+    /// What the parts of the job go through.
+    pub(crate) fn staging(&self) -> &Staging {
+        &self.staging
     }
 
     /// Adds a file of a push.
@@ -108,14 +130,14 @@ impl PlaneSink {
         part: PartIndex,
         tree: &PartTree,
         length: Option<u64>,
-    ) -> Result<bool, PlaneError> {
+    ) -> Result<bool, StagingError> {
         let target = self.target(&self.lock(), part)?;
         let bytes = tree.bytes();
         let whole = || length.and_then(|length| tree.root(length));
-        let there = match self.plane.resume(&target)? {
+        let there = match self.staging.resume(&target)? {
             Some(_staged) => true,
             None => whole().is_some_and(|(digest, _)| {
-                let found = self.plane.open(target.path()).and_then(|file| file.measure());
+                let found = self.plane().open(target.path()).and_then(|file| file.measure());
                 found.is_ok_and(|found| (found.length, found.digest) == (bytes, digest))
             }),
         };
@@ -136,13 +158,17 @@ impl PlaneSink {
     /// Where a file of a push goes, and its open handle if there is one; the sink is done with it.
     /// `None` when it was taken before.
     pub(crate) fn take_file(&self, part: PartIndex) -> Result<Option<Taken>, PlaneError> {
-        let mut state = self.lock();
-        let Places::Files(files) = &mut state.places else { return Ok(None) };
-        let Some(path) = files.remove(&part) else { return Ok(None) };
-        state.recorded_bytes.remove(&part);
-        state.dirty.remove(&part);
-        let target = PartTarget::try_new(self.job, part, path)?;
-        Ok(Some((target, state.open.remove(&part))))
+        let (path, slot) = {
+            let mut state = self.lock();
+            let Places::Files(files) = &mut state.places else { return Ok(None) };
+            let Some(path) = files.remove(&part) else { return Ok(None) };
+            state.recorded_bytes.remove(&part);
+            state.dirty.remove(&part);
+            state.pieces.remove(&part);
+            (path, state.open.remove(&part))
+        };
+        let target = PartTarget::try_new(self.staging.job, part, path)?;
+        Ok(Some((target, slot.and_then(|slot| slot.staged()))))
     }
 
     /// Where a part goes.
@@ -155,41 +181,55 @@ impl PlaneSink {
             Places::LogicalFile { name, paths, .. } => part_path(paths, name, part)?,
             Places::Files(files) => files.get(&part).cloned().unwrap_or_else(RelPath::root),
         };
-        PartTarget::try_new(self.job, part, path)
+        PartTarget::try_new(self.staging.job, part, path)
     }
 
-    fn staged(&self, part: PartIndex) -> Result<Arc<StagedPart>, PlaneError> {
-        let mut state = self.lock();
-        if let Some(staged) = state.open.get(&part) {
+    fn staged(&self, part: PartIndex) -> Result<Arc<StagedPart>, StagingError> {
+        let (slot, target, begun) = {
+            let mut state = self.lock();
+            let target = self.target(&state, part)?;
+            let begun = state.begun.contains(u64::from(part.0));
+            (Arc::clone(state.open.entry(part).or_default()), target, begun)
+        };
+        let mut open = lock(&slot.0);
+        if let Some(staged) = &*open {
             return Ok(Arc::clone(staged));
         }
-        let target = self.target(&state, part)?;
-        let staged = if state.begun.contains(u64::from(part.0)) {
-            match self.plane.resume(&target)? {
-                Some(staged) => staged,
-                None => return Err(PlaneError::Lost { path: target.path().clone(), expected: 0 }),
-            }
+        // Whoever had the lock before may have begun the part and failed to open it since.
+        let begun = begun || self.lock().begun.contains(u64::from(part.0));
+        let staged = if begun {
+            let lost = || PlaneError::Lost { path: target.path().clone(), expected: 0 };
+            self.staging.resume(&target)?.ok_or_else(lost)?
         } else {
-            self.plane.begin(&target, self.length_hint)?
+            self.staging.begin(&target, self.length_hint)?
         };
-        let staged = Arc::new(staged);
-        state.begun.insert(u64::from(part.0), u64::from(part.0) + 1);
-        state.open.insert(part, Arc::clone(&staged));
-        Ok(staged)
+        self.lock().begun.insert(u64::from(part.0), u64::from(part.0) + 1);
+        Ok(Arc::clone(open.insert(Arc::new(staged))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Sink for PlaneSink {
-    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
-        let staged = self.staged(part).map_err(|error| refused(&error))?;
-        let written = staged.write_at(bytes, offset);
+    fn write_chunk(&self, part: PartIndex, offset: u64, bytes: PooledBuf) -> Result<(), Refusal> {
+        let staged = self.staged(part).map_err(|error| not_staged(&error))?;
+        let chunk = self.chunk_size.index_of(offset);
+        let written = staged.write_chunk(self.chunk_size, chunk, bytes);
         // Before the handle is let go of: a part is closed only when nobody writes to it and
         // nothing was written since its sync began.
         self.lock().dirty.insert(part);
+        if let Err(PlaneError::Abandoned { .. }) = &written
+            && self.plane().has_uploads()
+            && let Err(error) = self.staging.lost(part)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a lost upload is not noted");
+        }
         written.map_err(|error| refused(&error))
     }
 
@@ -199,18 +239,25 @@ impl Sink for PlaneSink {
             parts.iter().for_each(|part| {
                 state.dirty.remove(part);
             });
-            parts.iter().filter_map(|part| state.open.get(part).cloned()).collect()
+            let slot = |&part: &PartIndex| Some((part, Arc::clone(state.open.get(&part)?)));
+            parts.iter().filter_map(slot).collect()
         };
-        let staged: Vec<&StagedPart> = open.iter().map(|staged| &**staged).collect();
-        for outcome in self.plane.sync(&staged) {
+        // Whoever opens a part takes its own lock first, then the one on the state.
+        let open: Vec<_> =
+            open.into_iter().filter_map(|(part, slot)| Some((part, slot.staged()?))).collect();
+        let staged: Vec<&StagedPart> = open.iter().map(|(_, staged)| &**staged).collect();
+        for outcome in self.plane().sync(&staged) {
             outcome.map_err(|error| refused(&error))?;
         }
-        drop(open);
         let mut state = self.lock();
-        let State { open, dirty, .. } = &mut *state;
+        let State { open: slots, dirty, pieces, .. } = &mut *state;
+        for (part, staged) in open {
+            pieces.entry(part).or_default().extend(staged.take_pieces());
+        }
+        let open = slots;
         if open.len() > OPEN_PARTS_MAX {
             for part in parts.iter().filter(|part| !dirty.contains(part)) {
-                if open.get(part).is_some_and(|staged| Arc::strong_count(staged) == 1) {
+                if open.get(part).is_some_and(Slot::is_idle) {
                     open.remove(part);
                 }
             }
@@ -226,16 +273,18 @@ impl Sink for PlaneSink {
                 let bytes = tree.bytes();
                 let before = state.recorded_bytes.insert(part, bytes).unwrap_or(0);
                 progress.push(Progress {
-                    job: self.job,
-                    epoch: self.epoch,
+                    job: self.staging.job,
+                    epoch: self.staging.epoch,
                     part,
                     tree: encode_tree(&tree),
                     bytes_delta: bytes - before,
+                    pieces: state.pieces.remove(&part).unwrap_or_default(),
                 });
             }
         }
-        let now_ms = crate::state::unix_ms(self.clock.now());
+        let now_ms = crate::state::unix_ms(self.staging.clock.now());
         let stale = self
+            .staging
             .catalogue
             .record_progress(&progress, now_ms)
             .await
@@ -252,6 +301,11 @@ pub(crate) fn encode_tree(tree: &PartTree) -> Vec<u8> {
 /// A tree from the catalogue; `None` when it is not one, and then the part is sent anew.
 pub(crate) fn decode_tree(bytes: &[u8]) -> Option<PartTree> {
     postcard::from_bytes(bytes).ok()
+}
+
+fn not_staged(error: &StagingError) -> Refusal {
+    tracing::warn!(error = error as &dyn std::error::Error, "plane");
+    error.refusal()
 }
 
 fn refused(error: &PlaneError) -> Refusal {

@@ -7,7 +7,7 @@ use super::reading::{DownloadSink, Tally};
 use super::state::{ReadState, check_if_whole};
 use crate::landing::LandingPath;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Cause, FileError, RelPath, Replace};
+use skyspray_link::seam::files::{Cause, FileError, PooledBuf, RelPath, Replace};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::PartIndex;
 use skyspray_wire::message::PartInfo;
@@ -204,13 +204,20 @@ impl<W: Witness> Inner<W> {
     }
 }
 
-impl<W: Witness> Sink for PageSink<W> {
-    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+impl<W: Witness> PageSink<W> {
+    /// Writes bytes of a part at their place. Blocks.
+    pub(super) fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
         let inner = &self.0;
         let written = inner.open.write(part, offset, bytes);
         written.map_err(|source| inner.fail(inner.write_fault(part, source)))?;
         inner.tally.count();
         Ok(())
+    }
+}
+
+impl<W: Witness> Sink for PageSink<W> {
+    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
+        self.write(part, offset, chunk.as_ref())
     }
 
     fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {

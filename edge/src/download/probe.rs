@@ -7,6 +7,7 @@ use super::state::{ReadState, check_if_whole};
 use crate::context::Context;
 use crate::output::Reporter;
 use skyspray_link::receive::{ReceiveJob, Sink};
+use skyspray_link::seam::files::PooledBuf;
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
 use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable};
@@ -116,7 +117,7 @@ impl ProbeSink {
 }
 
 impl Sink for ProbeSink {
-    fn write(&self, _: PartIndex, _: u64, _: &[u8]) -> Result<(), Refusal> {
+    fn write_chunk(&self, _: PartIndex, _: u64, _: PooledBuf) -> Result<(), Refusal> {
         self.tally.count();
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::output::Reporter;
 use serde::{Deserialize, Serialize};
 use skyspray_dfu::join::Joined;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, RelPath, Tree};
+use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, PooledBuf, RelPath, Tree};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
 use skyspray_wire::message::PartInfo;
@@ -201,12 +201,19 @@ impl FileSink {
     }
 }
 
-impl Sink for FileSink {
-    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+impl FileSink {
+    /// Writes bytes of a part at their place. Blocks.
+    pub(super) fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
         let written = self.files.write(part, offset, bytes);
         written.map_err(|error| self.write_fault(error))?;
         self.tally.count();
         Ok(())
+    }
+}
+
+impl Sink for FileSink {
+    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
+        self.write(part, offset, chunk.as_ref())
     }
 
     fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {

@@ -40,21 +40,12 @@ const ACK_QUEUE: usize = 2048;
 
 /// Where a receiving job's chunks rest.
 pub trait Sink: Send + Sync + 'static {
-    /// Writes bytes of a part at their place. Blocks.
+    /// Writes a chunk of a part at its place. Blocks.
     ///
     /// # Errors
     ///
     /// What to tell the sender.
-    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal>;
-
-    /// Writes a chunk of a part at its place. Blocks. For sinks that hand the memory on.
-    ///
-    /// # Errors
-    ///
-    /// What to tell the sender.
-    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
-        self.write(part, offset, chunk.as_ref())
-    }
+    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal>;
 
     /// Makes everything written to `parts` so far durable. Blocks.
     ///

@@ -4,7 +4,7 @@
 use super::AdminError;
 use crate::catalogue::Catalogue;
 use crate::config::{RelayDir, RelaySettings};
-use crate::plane::Plane;
+use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl<'a> Context<'a> {
     /// Opens a configured plane.
     pub(super) fn plane(&self, name: &PlaneName) -> Result<Plane, AdminError> {
         let settings = self.settings.plane(name)?;
-        Plane::open_url(&settings.url)
+        Plane::configured(settings, ObjectMemory::default())
             .map_err(|source| AdminError::PlaneOpen { plane: name.clone(), source })
     }
 

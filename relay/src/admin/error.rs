@@ -5,6 +5,7 @@ use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobEr
 use crate::config::ConfigError;
 use crate::copy::CopyError;
 use crate::housekeeping::CollectError;
+use crate::plane::OpenError;
 use crate::plane::{PlaneError, ProbeError};
 use skyspray_certs::key::KeyError;
 use skyspray_certs::relay_identity::RelayIdentityError;
@@ -94,7 +95,7 @@ pub enum AdminError {
         /// The plane.
         plane: PlaneName,
         /// Why.
-        source: RootError,
+        source: OpenError,
     },
     /// A plane failed its trial.
     #[error("plane {plane} failed its test")]
@@ -328,5 +329,6 @@ fn probe_exit(error: &ProbeError) -> Exit {
         }
         ProbeError::Replaces => Exit::Usage,
         ProbeError::ReadsBackOther => Exit::Mismatch,
+        ProbeError::Store { source } => source.remedy().into(),
     }
 }

@@ -3,7 +3,7 @@
 use super::{AdminError, Host, Output};
 use crate::catalogue::Catalogue;
 use crate::config::{NewRelay, PlaneArg, RelayDir, RelaySettings};
-use crate::plane::{Plane, PlaneUrl};
+use crate::plane::{ObjectMemory, Plane, PlaneUrl};
 use clap::Args;
 use serde::Serialize;
 use skyspray_certs::RelayIdentity;
@@ -87,7 +87,7 @@ pub(super) async fn init(
         if let PlaneUrl::File(path) = url {
             make_dir(path, PLANE_MODE)?;
         }
-        Plane::open_url(url)
+        Plane::configured(settings.plane(name)?, ObjectMemory::default())
             .map_err(|source| AdminError::PlaneOpen { plane: name.clone(), source })?;
     }
     make_dir(dir.path(), PRIVATE_MODE)?;

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::output::{Row, causes};
 use super::{AdminError, Output};
 use crate::config::PlaneSettings;
-use crate::plane::Plane;
+use crate::plane::{ObjectMemory, Plane};
 use clap::Subcommand;
 use serde::Serialize;
 use skyspray_wire::name::PlaneName;
@@ -76,7 +76,8 @@ fn list(context: &Context<'_>, output: &mut Output<'_>) -> Result<(), AdminError
 }
 
 fn row(name: &PlaneName, settings: &PlaneSettings) -> PlaneRow {
-    let free = Plane::open_url(&settings.url).ok().and_then(|plane| plane.free_bytes().ok());
+    let free = Plane::configured(settings, ObjectMemory::default()).ok();
+    let free = free.and_then(|plane| plane.free_bytes().ok());
     PlaneRow {
         plane: name.to_string(),
         url: settings.url.to_string(),

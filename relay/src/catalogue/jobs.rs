@@ -5,7 +5,7 @@ use super::dialect::Connection;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::records::{JobKey, JobRecord, PartRecord};
-use super::{Catalogue, origins, page};
+use super::{Catalogue, origins, page, uploads};
 use serde_json::json;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::JobState;
@@ -255,6 +255,9 @@ impl Catalogue {
             .execute(&mut *tx)
             .await?
             .rows_affected();
+            if forgotten == 0 {
+                forgotten = uploads::forget(&mut tx, job, limit).await?;
+            }
             if forgotten == 0 && !live {
                 forgotten = origins::forget(&mut tx, job, limit).await?;
             }

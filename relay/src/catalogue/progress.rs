@@ -4,6 +4,8 @@ use super::Catalogue;
 use super::dialect::Connection;
 use super::error::CatalogueError;
 use super::fields::big;
+use super::uploads;
+use crate::plane::PieceId;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use std::collections::{BTreeMap, HashSet};
 
@@ -20,6 +22,8 @@ pub struct Progress {
     pub tree: Vec<u8>,
     /// Bytes that are new in it.
     pub bytes_delta: u64,
+    /// The pieces that are new in it, on planes whose parts are uploads.
+    pub pieces: Vec<(u32, PieceId)>,
 }
 
 impl Catalogue {
@@ -53,6 +57,7 @@ impl Catalogue {
             .bind(item.tree.as_slice())
             .execute(&mut *tx)
             .await?;
+            uploads::record_pieces(&mut tx, (item.job, item.part), &item.pieces).await?;
         }
         tx.commit().await?;
         Ok(stale)

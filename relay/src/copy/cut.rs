@@ -3,7 +3,9 @@
 
 use super::error::{CopyError, PartFault};
 use super::original::{Ended, Original, Read};
+use super::transfer::cancelled;
 use super::writer::{PartShape, Writer, Written};
+use crate::staging::StagingError;
 use skyspray_dfu::format::RecordFormat;
 use skyspray_dfu::join::{Joined, Placed, Stored, separator};
 use skyspray_dfu::split::{Origin, Piece, Source, SplitError, SplitOptions, Splitter};
@@ -208,8 +210,13 @@ impl Cutter<'_> {
         self.out.blocking_send(written).map_err(|_| Ended::Unwanted)
     }
 
-    fn full(&self, source: crate::plane::PlaneError) -> Ended {
-        Ended::Failed(CopyError::Plane { plane: self.writer.plane().clone(), source })
+    fn full(&self, error: StagingError) -> Ended {
+        Ended::Failed(match error {
+            StagingError::Plane(source) => {
+                CopyError::Plane { plane: self.writer.plane().clone(), source }
+            }
+            StagingError::Job(error) => cancelled(error),
+        })
     }
 }
 

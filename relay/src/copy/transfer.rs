@@ -106,12 +106,12 @@ impl Transfer<'_> {
     async fn seal_group(&self, group: Vec<Written>) -> Result<(), CopyError> {
         let (mut staged, mut progress) = (Vec::new(), Vec::new());
         let mut sealed: Vec<SealedPart> = Vec::new();
-        for part in group {
-            progress.extend(self.progress(&part));
+        for mut part in group {
+            progress.extend(self.progress(&mut part));
             staged.extend(part.staged);
             sealed.push(part.sealed);
         }
-        let plane = Arc::clone(&self.place.plane);
+        let plane = Arc::clone(&self.place.staging.plane);
         let synced = blocking(move || {
             let staged: Vec<_> = staged.iter().collect();
             plane.sync(&staged).into_iter().collect::<Result<(), _>>()
@@ -127,14 +127,15 @@ impl Transfer<'_> {
         recorded.map_err(cancelled)
     }
 
-    fn progress(&self, part: &Written) -> Option<Progress> {
+    fn progress(&self, part: &mut Written) -> Option<Progress> {
         let (job, epoch) = self.key;
-        part.staged.as_ref().map(|_| Progress {
+        part.staged.is_some().then(|| Progress {
             job,
             epoch,
             part: part.sealed.seal.part,
             tree: encode_tree(&part.tree),
             bytes_delta: part.sealed.seal.length,
+            pieces: std::mem::take(&mut part.pieces),
         })
     }
 
@@ -233,7 +234,7 @@ fn write(
 }
 
 /// A job that was given up by others is told as what that is.
-fn cancelled(error: JobError) -> CopyError {
+pub(super) fn cancelled(error: JobError) -> CopyError {
     match error {
         JobError::Aborted { .. } | JobError::Stale { .. } => CopyError::Cancelled,
         error => error.into(),

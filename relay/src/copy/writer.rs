@@ -2,21 +2,20 @@
 //! and handed on to be made durable and sealed.
 
 use crate::catalogue::SealedPart;
-use crate::plane::{PartTarget, Plane, PlaneError, StagedPart, part_path};
+use crate::plane::{PartTarget, PieceId, PlaneError, StagedPart, part_path};
+use crate::staging::{Staging, StagingError};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::seam::files::{BufferPool, PooledBuf};
 use skyspray_wire::digest::{ChunkValue, PartTree};
-use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId, PartIndex};
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, PartIndex};
 use skyspray_wire::message::PartSeal;
 use skyspray_wire::name::{LogicalName, PlaneName};
-use std::sync::Arc;
 
 /// Where the parts of a copy go.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub(super) job: JobId,
+    pub(super) staging: Staging,
     pub(super) plane_name: PlaneName,
-    pub(super) plane: Arc<Plane>,
     pub(super) name: LogicalName,
     pub(super) paths: PartPaths,
     pub(super) chunk_size: ChunkSize,
@@ -37,6 +36,8 @@ pub(super) struct PartShape {
 pub(super) struct Written {
     /// `None` for a part without bytes.
     pub(super) staged: Option<StagedPart>,
+    /// What is to be named when the part is finished, on planes whose parts are uploads.
+    pub(super) pieces: Vec<(u32, PieceId)>,
     pub(super) tree: PartTree,
     pub(super) sealed: SealedPart,
 }
@@ -85,7 +86,7 @@ impl Writer {
     /// # Errors
     ///
     /// The plane failed; nothing of the part counts.
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), PlaneError> {
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), StagingError> {
         while !bytes.is_empty() {
             let size = self.pool.buffer_size();
             let buffer = self.buffer.get_or_insert_with(|| self.pool.take_blocking());
@@ -106,7 +107,7 @@ impl Writer {
     /// # Errors
     ///
     /// As for [`Writer::append`].
-    pub(super) fn end_part(&mut self, shape: PartShape) -> Result<Written, PlaneError> {
+    pub(super) fn end_part(&mut self, shape: PartShape) -> Result<Written, StagingError> {
         self.write_chunk()?;
         let tree = std::mem::replace(&mut self.tree, PartTree::new(self.place.chunk_size));
         let length = tree.bytes();
@@ -115,12 +116,13 @@ impl Writer {
         let seal = PartSeal { part: self.part, length, digest, crc32, records, header, footer };
         let path = self.target()?.path().to_string();
         let staged = self.staged.take();
+        let pieces = staged.as_ref().map(StagedPart::take_pieces).unwrap_or_default();
         self.part = PartIndex(self.part.0 + 1);
         self.chunk = ChunkIndex(0);
-        Ok(Written { staged, tree, sealed: SealedPart { seal, path } })
+        Ok(Written { staged, pieces, tree, sealed: SealedPart { seal, path } })
     }
 
-    fn write_chunk(&mut self) -> Result<(), PlaneError> {
+    fn write_chunk(&mut self) -> Result<(), StagingError> {
         let Some(mut buffer) = self.buffer.take() else { return Ok(()) };
         buffer.set_len(self.filled);
         self.filled = 0;
@@ -129,16 +131,16 @@ impl Writer {
         self.tree.insert(self.chunk, &value).expect("chunks come in order, the short one last");
         let staged = match self.staged.take() {
             Some(staged) => staged,
-            None => self.place.plane.begin(&self.target()?, Some(self.place.length_hint))?,
+            None => self.place.staging.begin(&self.target()?, Some(self.place.length_hint))?,
         };
         let staged = self.staged.insert(staged);
-        staged.write_at(buffer.as_ref(), size.offset_of(self.chunk))?;
+        staged.write_chunk(size, self.chunk, buffer)?;
         self.chunk = ChunkIndex(self.chunk.0 + 1);
         Ok(())
     }
 
     fn target(&self) -> Result<PartTarget, PlaneError> {
         let path = part_path(&self.place.paths, &self.place.name, self.part)?;
-        PartTarget::try_new(self.place.job, self.part, path)
+        PartTarget::try_new(self.place.staging.job, self.part, path)
     }
 }

@@ -1,5 +1,6 @@
 //! Why a plane did not do what it was asked.
 
+use super::object::{BucketError, BucketFault};
 use skyspray_link::seam::files::{Cause, FileError, PathError, RelPath};
 use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use thiserror::Error;
@@ -78,6 +79,26 @@ pub enum PlaneError {
         /// What was tried.
         source: FileError,
     },
+    /// The file was replaced while it was read.
+    #[error("{path} was replaced on the plane while it was read")]
+    Changed {
+        /// The path from the root of the plane.
+        path: RelPath,
+    },
+    /// A part that an object store cannot hold in the chunks this relay has memory for.
+    #[error("a part of {bytes} bytes is too long for this plane, which takes {bytes_max}")]
+    TooLong {
+        /// How long the part is, or will be.
+        bytes: u64,
+        /// The longest part the plane takes.
+        bytes_max: u64,
+    },
+    /// The object store failed or refused.
+    #[error("the object store did not do it")]
+    Store {
+        /// What the store says, without its secrets.
+        source: BucketError,
+    },
 }
 
 impl PlaneError {
@@ -88,6 +109,12 @@ impl PlaneError {
             Self::Blocked { path, .. } => Refusal::new(RefusalCode::PathBlocked, path.to_string()),
             Self::Exists { path } => Refusal::new(RefusalCode::Exists, path.to_string()),
             Self::Missing { path } => Refusal::new(RefusalCode::Missing, path.to_string()),
+            Self::Changed { path } => Refusal::new(RefusalCode::SourceChanged, path.to_string()),
+            Self::TooLong { .. } => {
+                let detail = format!("{self}; spray it to more parts");
+                Refusal::new(RefusalCode::LimitExceeded, detail)
+            }
+            Self::Store { source } => store_refusal(source),
             Self::Lost { .. } | Self::Short { .. } => Refusal::new(RefusalCode::Incomplete, ""),
             Self::Path { source } => Refusal::new(RefusalCode::NameInvalid, source.to_string()),
             Self::Abandoned { .. } | Self::Unavailable { .. } | Self::Io { .. } => {
@@ -126,5 +153,14 @@ impl From<FileError> for PlaneError {
 impl From<PathError> for PlaneError {
     fn from(source: PathError) -> Self {
         Self::Path { source }
+    }
+}
+
+/// What a peer is told of a failure of an object store: nothing of its words.
+fn store_refusal(error: &BucketError) -> Refusal {
+    match error.fault() {
+        BucketFault::Full => Refusal::new(RefusalCode::PlaneFull, ""),
+        BucketFault::TooLarge => Refusal::new(RefusalCode::LimitExceeded, ""),
+        _ => Refusal::new(RefusalCode::PlaneUnavailable, ""),
     }
 }

@@ -1,7 +1,8 @@
 //! A plane that is a directory: parts are files, and all paths stay below the directory.
 
+use super::staged_file::StagedFile;
 use super::walk::Walk;
-use super::{Collected, Listed, Orphan, PartTarget, PlaneError, StagedPart, collect, list};
+use super::{Collected, Listed, Orphan, PartTarget, PlaneError, collect, list};
 use skyspray_link::seam::files::{
     Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Tree,
 };
@@ -38,38 +39,6 @@ impl Stat {
     }
 }
 
-/// A stored file, open for reading.
-#[derive(Clone, Debug)]
-pub struct StoredFile {
-    file: Arc<dyn File>,
-    path: RelPath,
-}
-
-impl StoredFile {
-    /// Reads at `offset` until `bytes` is full or the file ends; says how many bytes it read.
-    ///
-    /// # Errors
-    ///
-    /// The host's.
-    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<usize, PlaneError> {
-        Ok(self.file.read_at(bytes, offset)?)
-    }
-
-    /// Length and time at this moment.
-    ///
-    /// # Errors
-    ///
-    /// The host's.
-    pub fn stat(&self) -> Result<Stat, PlaneError> {
-        Stat::of(&self.path, &self.file.metadata()?)
-    }
-
-    /// Says that the file will be read from front to back.
-    pub fn advise_sequential(&self) {
-        self.file.advise_sequential();
-    }
-}
-
 impl FilePlane {
     /// The plane on `tree`.
     pub fn new(tree: Arc<dyn Tree>) -> Self {
@@ -84,7 +53,7 @@ impl FilePlane {
         &self,
         target: &PartTarget,
         length: Option<u64>,
-    ) -> Result<StagedPart, PlaneError> {
+    ) -> Result<StagedFile, PlaneError> {
         let file = self.create_staging(target)?;
         let chunk = u64::from(ChunkSize::FILE_PLANE.bytes());
         if let Some(length) = length.filter(|&length| length > chunk)
@@ -93,7 +62,7 @@ impl FilePlane {
             self.remove_if_there(target.staging())?;
             return Err(error.into());
         }
-        Ok(StagedPart::new(Arc::clone(&self.tree), file, target.clone()))
+        Ok(StagedFile::new(Arc::clone(&self.tree), file, target.clone()))
     }
 
     fn create_staging(&self, target: &PartTarget) -> Result<Arc<dyn File>, PlaneError> {
@@ -118,15 +87,15 @@ impl FilePlane {
         }
     }
 
-    pub(super) fn resume(&self, target: &PartTarget) -> Result<Option<StagedPart>, PlaneError> {
+    pub(super) fn resume(&self, target: &PartTarget) -> Result<Option<StagedFile>, PlaneError> {
         match self.tree.open_write(target.staging(), Caching::Buffered) {
-            Ok(file) => Ok(Some(StagedPart::new(Arc::clone(&self.tree), file, target.clone()))),
+            Ok(file) => Ok(Some(StagedFile::new(Arc::clone(&self.tree), file, target.clone()))),
             Err(error) if error.cause == Cause::Missing => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    pub(super) fn sync(&self, parts: &[&StagedPart]) -> Vec<Result<(), PlaneError>> {
+    pub(super) fn sync(&self, parts: &[&StagedFile]) -> Vec<Result<(), PlaneError>> {
         let mut outcomes: Vec<_> = parts.iter().map(|part| part.sync_bytes()).collect();
         let unnamed = (0..parts.len())
             .filter(|&index| outcomes[index].is_ok() && !parts[index].is_named())
@@ -147,8 +116,8 @@ impl FilePlane {
         Ok(())
     }
 
-    pub(super) fn open(&self, path: &RelPath) -> Result<StoredFile, PlaneError> {
-        Ok(StoredFile { file: self.tree.open_read(path)?, path: path.clone() })
+    pub(super) fn open(&self, path: &RelPath) -> Result<Arc<dyn File>, PlaneError> {
+        Ok(self.tree.open_read(path)?)
     }
 
     pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, PlaneError> {

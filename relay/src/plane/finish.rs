@@ -2,7 +2,8 @@
 //! without harm after a crash at any point.
 
 use super::file::{by_directory, is_missing};
-use super::{FilePlane, PartTarget, PlaneError, StagedPart};
+use super::staged_file::StagedFile;
+use super::{FilePlane, PartTarget, PlaneError, StagedPart, Upload};
 use skyspray_link::seam::files::{Cause, File, FileKind, Metadata, Replace};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ pub struct Finish {
     pub replace: Replace,
     /// Its open handle, where the caller has one; saves opening it again.
     pub staged: Option<Arc<StagedPart>>,
+    /// The upload as the catalogue has it, on planes whose parts are uploads; `None` also where
+    /// nothing was ever uploaded.
+    pub upload: Option<Upload>,
 }
 
 /// How a part came to have its name.
@@ -47,12 +51,20 @@ impl FilePlane {
     /// All steps but the sync of the directory.
     fn place(&self, part: &Finish) -> Result<Finished, PlaneError> {
         let target = &part.target;
-        let staged = match &part.staged {
-            Some(staged) => Arc::clone(staged),
+        let again;
+        let open = part.staged.as_deref().and_then(StagedPart::as_file);
+        let staged = match open {
+            Some(staged) => staged,
             None => match self.resume(target)? {
-                Some(staged) => Arc::new(staged),
+                Some(staged) => {
+                    again = staged;
+                    &again
+                }
                 None if self.has_part(part)? => return Ok(Finished::Found),
-                None if part.length == 0 => Arc::new(self.begin(target, None)?),
+                None if part.length == 0 => {
+                    again = self.begin(target, None)?;
+                    &again
+                }
                 None => {
                     return Err(PlaneError::Lost {
                         path: target.path().clone(),
@@ -63,7 +75,7 @@ impl FilePlane {
         };
         staged.check()?;
         let found = staged.file().metadata()?;
-        make_whole(part, &staged, &found)?;
+        make_whole(part, staged, &found)?;
         if found.nlink > 1 && self.is_at(target, &found)? {
             self.remove_if_there(target.staging())?;
             return Ok(Finished::Renamed);
@@ -100,7 +112,7 @@ impl FilePlane {
 }
 
 /// Gives the staged file its final length and mode and makes both durable.
-fn make_whole(part: &Finish, staged: &StagedPart, found: &Metadata) -> Result<(), PlaneError> {
+fn make_whole(part: &Finish, staged: &StagedFile, found: &Metadata) -> Result<(), PlaneError> {
     if found.len < part.length {
         return Err(PlaneError::Short {
             path: part.target.path().clone(),

@@ -7,6 +7,8 @@ mod bucket;
 mod error;
 
 pub(in crate::plane) use bucket::{
-    Bucket, BucketLimits, Capabilities, ObjectStat, ObjectTag, PieceId, PutHow, UploadId,
+    Bucket, BucketLimits, Capabilities, ObjectStat, ObjectTag, PutHow,
 };
-pub(in crate::plane) use error::{BucketAction, BucketError, BucketFault};
+pub use bucket::{PieceId, UploadId};
+pub use error::BucketError;
+pub(in crate::plane) use error::{BucketAction, BucketFault};

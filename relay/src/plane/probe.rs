@@ -1,7 +1,7 @@
 //! A trial of everything a file plane must be able to do, for `plane test` and for the start.
 
-use super::FilePlane;
 use super::staged::STAGING_PREFIX;
+use super::{BucketError, FilePlane};
 use skyspray_link::seam::files::{Caching, Cause, FileError, RelPath, Replace};
 use skyspray_wire::ids::JobId;
 use std::fmt;
@@ -12,6 +12,11 @@ use thiserror::Error;
 pub struct Probed {
     /// Bytes that may still be written; `None` where the plane knows no such limit.
     pub free_bytes: Option<u64>,
+    /// Whether the plane itself keeps two writers of one new name apart. Where it does not, the
+    /// catalogue alone does.
+    pub create_only: bool,
+    /// Whether stored files can be copied without their bytes passing through the relay.
+    pub copies: bool,
 }
 
 /// One of the things a plane must be able to do.
@@ -65,6 +70,12 @@ pub enum ProbeError {
     /// Other bytes came back than were written.
     #[error("a file reads back other bytes than were written")]
     ReadsBackOther,
+    /// An object store does not do what it must.
+    #[error(transparent)]
+    Store {
+        /// What it did not do.
+        source: BucketError,
+    },
 }
 
 impl FilePlane {
@@ -82,7 +93,7 @@ impl FilePlane {
         }
         tried?;
         let free = self.tree().free_bytes().map_err(failed(ProbeStep::Free))?;
-        Ok(Probed { free_bytes: Some(free) })
+        Ok(Probed { free_bytes: Some(free), create_only: true, copies: false })
     }
 
     fn try_files(&self, [first, second, third]: &[RelPath; 3]) -> Result<(), ProbeError> {

@@ -1,20 +1,15 @@
-//! Parts on their way: the staging name of a part, and the open handle it is written through.
+//! Parts on their way: where a part goes, what it is called until it is whole, and the part as it is
+//! being written.
 
-use super::PlaneError;
-use skyspray_link::seam::files::{
-    BUFFER_ALIGNMENT, Caching, Cause, File, FileError, RelPath, Tree,
-};
-use skyspray_wire::ids::{JobId, PartIndex};
+use super::staged_file::StagedFile;
+use super::staged_object::StagedObject;
+use super::{PieceId, PlaneError, UploadId};
+use skyspray_link::seam::files::{PooledBuf, RelPath};
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId, PartIndex};
 use std::ffi::OsStr;
-use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// What staging names begin with; peers cannot use such names in paths.
 pub(super) const STAGING_PREFIX: &str = ".skyspray-";
-
-/// Shortest write that goes past the page cache, in bytes.
-const DIRECT_BYTES_MIN: usize = 256 * 1024;
 
 /// One part of a job and where it goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,61 +63,67 @@ impl PartTarget {
 ///
 /// Sync it before letting go of it: an error that the host finds after the handle is closed may
 /// never be reported.
-pub struct StagedPart {
-    tree: Arc<dyn Tree>,
-    file: Arc<dyn File>,
-    /// Another handle of the same file, past the page cache; opened with the first write that can
-    /// use it, `None` where the file system has no such access.
-    direct: OnceLock<Option<Arc<dyn File>>>,
-    target: PartTarget,
-    /// Whether the staging name is durable.
-    named: AtomicBool,
-    /// Whether the part was thrown away after an error.
-    spent: AtomicBool,
+#[derive(Debug)]
+pub struct StagedPart(pub(super) Staged);
+
+/// A part being written, by the kind of its plane.
+#[derive(Debug)]
+pub(super) enum Staged {
+    File(StagedFile),
+    Object(StagedObject),
 }
 
 impl StagedPart {
-    pub(super) fn new(tree: Arc<dyn Tree>, file: Arc<dyn File>, target: PartTarget) -> Self {
-        let (named, spent) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { tree, file, direct: OnceLock::new(), target, named, spent }
-    }
-
     /// The part and where it goes.
     pub fn target(&self) -> &PartTarget {
-        &self.target
+        match &self.0 {
+            Staged::File(file) => file.target(),
+            Staged::Object(object) => object.target(),
+        }
     }
 
-    /// Writes `bytes` at `offset`. They count for nothing until a sync.
+    /// The staging file of a part of a file plane.
+    pub(super) fn as_file(&self) -> Option<&StagedFile> {
+        match &self.0 {
+            Staged::File(file) => Some(file),
+            Staged::Object(_) => None,
+        }
+    }
+
+    /// The upload the part is written to, which whoever goes on with it must name; `None` on a
+    /// plane that finds what is staged by itself.
+    pub fn upload(&self) -> Option<&UploadId> {
+        match &self.0 {
+            Staged::File(_) => None,
+            Staged::Object(object) => Some(object.upload()),
+        }
+    }
+
+    /// Writes a chunk at its place. It counts for nothing until a sync.
     ///
     /// # Errors
     ///
-    /// [`PlaneError::Full`] and [`PlaneError::Abandoned`]: the part must begin anew. After
-    /// [`PlaneError::Io`] the same bytes may be written again.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), PlaneError> {
-        self.check()?;
-        let file = self.direct_for(bytes, offset).unwrap_or(&self.file);
-        file.write_all_at(bytes, offset).map_err(|error| match error.cause {
-            Cause::NoSpace | Cause::Abandoned => self.abandon(error),
-            _ => error.into(),
-        })
+    /// [`PlaneError::Full`], [`PlaneError::Abandoned`] and [`PlaneError::Lost`]: the part must begin
+    /// anew. After [`PlaneError::Io`] and [`PlaneError::Store`] the same chunk may be written again.
+    pub fn write_chunk(
+        &self,
+        size: ChunkSize,
+        chunk: ChunkIndex,
+        bytes: PooledBuf,
+    ) -> Result<(), PlaneError> {
+        match &self.0 {
+            Staged::File(file) => file.write_at(bytes.as_ref(), size.offset_of(chunk)),
+            Staged::Object(object) => object.put(chunk, bytes),
+        }
     }
 
-    /// The handle past the page cache, where these bytes can go that way: the copy into fresh pages
-    /// is the largest single cost of a bulk write, and the sync after it has nothing left to do.
-    /// One sync of the file covers both ways.
-    fn direct_for(&self, bytes: &[u8], offset: u64) -> Option<&Arc<dyn File>> {
-        let whole = bytes.len() >= DIRECT_BYTES_MIN
-            && bytes.len().is_multiple_of(BUFFER_ALIGNMENT)
-            && offset.is_multiple_of(BUFFER_ALIGNMENT as u64)
-            && bytes.as_ptr().align_offset(BUFFER_ALIGNMENT) == 0;
-        if !whole {
-            return None;
+    /// The pieces stored since this was last asked, by their number: whoever finishes the part must
+    /// name them all. Empty on a plane that needs no such names.
+    pub fn take_pieces(&self) -> Vec<(u32, PieceId)> {
+        match &self.0 {
+            Staged::File(_) => Vec::new(),
+            Staged::Object(object) => object.take_pieces(),
         }
-        let open = || {
-            let file = self.tree.open_write(&self.target.staging, Caching::Direct).ok()?;
-            file.direct_alignment().is_some_and(|needed| needed <= BUFFER_ALIGNMENT).then_some(file)
-        };
-        self.direct.get_or_init(open).as_ref()
     }
 
     /// Makes all bytes written so far durable, and the staging name with them.
@@ -132,65 +133,19 @@ impl StagedPart {
     /// Whatever the reason, the part is thrown away: [`PlaneError::Full`] or
     /// [`PlaneError::Abandoned`].
     pub fn sync(&self) -> Result<(), PlaneError> {
-        self.sync_bytes()?;
-        if self.is_named() {
-            return Ok(());
-        }
-        let named = self.tree.sync_dir(self.target.directory());
-        self.handle_named(named)
-    }
-
-    pub(super) fn sync_bytes(&self) -> Result<(), PlaneError> {
-        self.check()?;
-        self.file.sync_data().map_err(|error| self.abandon(error))
-    }
-
-    pub(super) fn is_named(&self) -> bool {
-        self.named.load(Ordering::Acquire)
-    }
-
-    /// Takes the outcome of a sync of the directory.
-    pub(super) fn handle_named(&self, outcome: Result<(), FileError>) -> Result<(), PlaneError> {
-        outcome.map_err(|error| self.abandon(error))?;
-        self.named.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    pub(super) fn file(&self) -> &Arc<dyn File> {
-        &self.file
-    }
-
-    pub(super) fn check(&self) -> Result<(), PlaneError> {
-        if self.spent.load(Ordering::Acquire) {
-            return Err(PlaneError::Abandoned { path: self.target.path.clone(), source: None });
-        }
-        Ok(())
-    }
-
-    /// Throws the part away. A file that has taken the staging name since is left alone.
-    pub(super) fn abandon(&self, error: FileError) -> PlaneError {
-        if !self.spent.swap(true, Ordering::AcqRel)
-            && let (Ok(mine), Ok(there)) =
-                (self.file.metadata(), self.tree.metadata(&self.target.staging))
-            && (mine.device, mine.inode) == (there.device, there.inode)
-            && let Err(leftover) = self.tree.remove_file(&self.target.staging)
-        {
-            tracing::warn!(%leftover, "an abandoned part is left for collect");
-        }
-        match error.cause {
-            Cause::NoSpace => PlaneError::Full { source: error },
-            _ => PlaneError::Abandoned { path: self.target.path.clone(), source: Some(error) },
+        match &self.0 {
+            Staged::File(file) => file.sync(),
+            // A piece is durable once it is stored.
+            Staged::Object(_) => Ok(()),
         }
     }
-}
 
-impl fmt::Debug for StagedPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StagedPart")
-            .field("target", &self.target)
-            .field("named", &self.named)
-            .field("spent", &self.spent)
-            .finish_non_exhaustive()
+    #[cfg(test)]
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), PlaneError> {
+        match &self.0 {
+            Staged::File(file) => file.write_at(bytes, offset),
+            Staged::Object(_) => panic!("objects are written by chunks"),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ fn target(job: JobId, part: u32, to: &str) -> PartTarget {
 }
 
 fn finish_of(target: &PartTarget, length: u64, replace: Replace) -> Finish {
-    Finish { target: target.clone(), length, replace, staged: None }
+    Finish { target: target.clone(), length, replace, staged: None, upload: None }
 }
 
 fn memory() -> (MemoryTree, Plane) {
@@ -78,7 +78,13 @@ fn a_part_written_out_of_order_is_visible_only_after_it_is_finished() {
         assert_eq!(names(plane, ""), [""; 0]);
 
         let staged = Some(Arc::new(staged));
-        let part = Finish { target: target.clone(), length: 11, replace: Replace::Never, staged };
+        let part = Finish {
+            target: target.clone(),
+            length: 11,
+            replace: Replace::Never,
+            staged,
+            upload: None,
+        };
         assert_eq!(plane.finish(std::slice::from_ref(&part)), [Ok(Finished::Renamed)]);
 
         assert_eq!(content(plane, "a/b/orders._2_of_4"), b"hello world");
@@ -91,10 +97,10 @@ fn a_part_written_out_of_order_is_visible_only_after_it_is_finished() {
 fn a_part_is_continued_through_another_handle_and_begun_anew_when_asked() {
     on_both(|plane| {
         let target = target(JOB, 0, "x");
-        assert!(plane.resume(&target).unwrap().is_none());
+        assert!(plane.resume(&target, None).unwrap().is_none());
         stage(plane, &target, b"first.");
 
-        let staged = plane.resume(&target).unwrap().unwrap();
+        let staged = plane.resume(&target, None).unwrap().unwrap();
         staged.write_at(b"second", 6).unwrap();
         assert_eq!(plane.sync(&[&staged]), [Ok(())]);
         let finish = finish_of(&target, 12, Replace::Never);
@@ -231,10 +237,10 @@ fn what_an_abort_leaves_is_an_empty_plane() {
         let target = target(JOB, 0, "a/b/c/x");
         stage(plane, &target, b"x");
 
-        plane.abort(&target).unwrap();
-        plane.abort(&target).unwrap();
+        plane.abort(&target, None).unwrap();
+        plane.abort(&target, None).unwrap();
 
-        assert!(plane.resume(&target).unwrap().is_none());
+        assert!(plane.resume(&target, None).unwrap().is_none());
         let missing = PlaneError::Missing { path: path("a") };
         assert_eq!(plane.stat(&path("a")), Err(missing));
     });
@@ -355,7 +361,7 @@ fn collecting_removes_staged_parts_of_dead_jobs_and_nothing_else() {
             (OTHER, PartIndex(9), 8),
         ];
         assert_eq!(found.iter().map(|o| (o.job, o.part, o.length)).collect::<Vec<_>>(), expected);
-        assert!(plane.resume(&target(JOB, 0, "a/x")).unwrap().is_some());
+        assert!(plane.resume(&target(JOB, 0, "a/x"), None).unwrap().is_some());
         assert_eq!(names(plane, ""), ["a/stored"]);
         let missing = PlaneError::Missing { path: path("only") };
         assert_eq!(plane.stat(&path("only")), Err(missing));
@@ -446,7 +452,7 @@ fn a_part_that_has_both_names_is_finished_by_dropping_one() {
         let outcome = plane.finish(&[finish_of(&target, 5, replace)]);
 
         assert_eq!(outcome, [Ok(Finished::Renamed)]);
-        assert!(plane.resume(&target).unwrap().is_none());
+        assert!(plane.resume(&target, None).unwrap().is_none());
         assert_eq!(content(&plane, "x"), b"bytes");
     }
 }
@@ -463,7 +469,7 @@ fn parts_begin_while_others_remove_their_directories() {
                 let target = target(JobId([job; 16]), 0, "shared/dir/x");
                 for _ in 0..200 {
                     plane.begin(&target, None).unwrap();
-                    plane.abort(&target).unwrap();
+                    plane.abort(&target, None).unwrap();
                 }
             });
         }

@@ -5,9 +5,10 @@ use super::{ServiceError, allowed_path, refusal_of};
 use crate::access::Operation;
 use crate::catalogue::{FileStanding, Gate, NewFile};
 use crate::commit;
-use crate::plane::{Finish, Finished, Plane, PlaneError};
+use crate::plane::{Finish, Finished, Plane, PlaneError, Upload};
 use crate::session::Greeted;
 use crate::sink::{PlaneSink, decode_tree};
+use crate::staging::{self, Staging};
 use crate::state::{Relay, blocking, internal};
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::request::Exchange;
@@ -19,6 +20,7 @@ use skyspray_wire::message::{
 };
 use skyspray_wire::name::{PlaneName, PlanePath};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Job = Arc<ReceiveJob<PlaneSink>>;
@@ -45,11 +47,17 @@ pub(super) async fn open(
         let path = below(directory, &file.path)?;
         files.push(NewFile { path, length: file.length, modified_ns: file.modified_ns });
     }
+    let bytes_max = job.sink().part_bytes_max();
     let key = (open.job, open.epoch);
     let standings = relay.catalogue.add_files(key, open.first, &files, relay.now_ms()).await?;
     let mut answer = FilesOpened { committed: Vec::new(), refused: Vec::new(), held: Vec::new() };
     for (index, (file, standing)) in files.iter().zip(standings).enumerate() {
         let part = PartIndex(open.first.0 + index as u32);
+        if file.length > bytes_max {
+            let error = PlaneError::TooLong { bytes: file.length, bytes_max };
+            answer.refused.push((part, error.refusal()));
+            continue;
+        }
         let standing = if let FileStanding::Refused(refusal) = standing {
             unless_same(relay, plane, file, refusal).await?
         } else {
@@ -174,13 +182,15 @@ type Placed = (Vec<PartSeal>, Vec<(PartIndex, Refusal)>);
 
 async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Placed, Refusal> {
     let sink = Arc::clone(job.sink());
+    let mut uploads = uploads_of(&sink, &seals).await?;
     let placed = blocking(move || {
         let mut finishes = Vec::with_capacity(seals.len());
         let mut known = Vec::with_capacity(seals.len());
         for seal in seals {
             // A file this job committed before has no place left to go to.
             let Some((target, staged)) = sink.take_file(seal.part)? else { continue };
-            finishes.push(Finish { target, length: seal.length, replace, staged });
+            let upload = uploads.remove(&seal.part);
+            finishes.push(Finish { target, length: seal.length, replace, staged, upload });
             known.push(seal);
         }
         let outcomes = sink.plane().finish(&finishes);
@@ -195,7 +205,8 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
                 Ok(Finished::Renamed) => Ok(()),
                 // The file may be this very one, put there before a crash.
                 Err(PlaneError::Exists { .. }) if is_there(sink.plane(), finish, &seal) => {
-                    sink.plane().abort(&finish.target)?;
+                    let upload = finish.upload.as_ref().map(|upload| &upload.id);
+                    sink.plane().abort(&finish.target, upload)?;
                     Ok(())
                 }
                 Err(error) => Err(error.refusal()),
@@ -208,6 +219,19 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
         Ok::<Placed, PlaneError>((done, refused))
     });
     placed.await.map_err(|error| error.refusal())
+}
+
+async fn uploads_of(
+    sink: &PlaneSink,
+    seals: &[PartSeal],
+) -> Result<BTreeMap<PartIndex, Upload>, Refusal> {
+    let parts = seals.iter().map(|seal| seal.part);
+    let (Some(first), Some(last)) = (parts.clone().min(), parts.max()) else {
+        return Ok(BTreeMap::new());
+    };
+    let Staging { catalogue, plane, job, .. } = sink.staging();
+    let uploads = staging::uploads(catalogue, plane, *job, (first, last)).await;
+    uploads.map_err(|error| internal(&error))
 }
 
 fn is_there(plane: &Plane, finish: &Finish, seal: &PartSeal) -> bool {

@@ -224,7 +224,7 @@ async fn plan_generation(
     let readable = Readable {
         epoch: READ_EPOCH,
         generation: Some(record.generation),
-        chunk_size: relay.plane(plane)?.plane.chunk_size(),
+        chunk_size: relay.plane(plane)?.plane.read_chunk_size(),
         parts: record.parts,
         bytes: record.bytes,
         attributes: record.attributes,
@@ -278,7 +278,7 @@ async fn plan_files(
     let readable = Readable {
         epoch: READ_EPOCH,
         generation: None,
-        chunk_size: plane.chunk_size(),
+        chunk_size: plane.read_chunk_size(),
         parts: u32::try_from(parts.len()).expect("at most a page"),
         bytes,
         attributes: Vec::new(),
@@ -319,8 +319,11 @@ fn share(relay: &Relay, readable: &Readable) -> u32 {
         return IN_FLIGHT_CHUNKS_MAX;
     }
     let reading = READS_MAX - relay.reads.available_permits();
-    let share = relay.send_buffers_count / (reading + 1);
-    u32::try_from(share).unwrap_or(u32::MAX).max(READ_WINDOW_MIN)
+    let units = readable.chunk_size.bytes() as usize / relay.send_buffers.buffer_size();
+    let chunks = relay.send_buffers_count / units.max(1);
+    let share = u32::try_from(chunks / (reading + 1)).unwrap_or(u32::MAX);
+    let most = u32::try_from(chunks.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    share.max(READ_WINDOW_MIN).min(most)
 }
 
 fn held_chunks(held: &[PartRuns]) -> BTreeMap<PartIndex, RangeSet> {

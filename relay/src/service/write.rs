@@ -11,6 +11,7 @@ use crate::config::Category;
 use crate::plane::Layout;
 use crate::session::Greeted;
 use crate::sink::{Places, PlaneSink, decode_tree};
+use crate::staging::Staging;
 use crate::state::{Relay, ServedPlane, blocking, internal};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::ReceiveJob;
@@ -114,6 +115,12 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
         let detail = format!("{parts} parts, at most {PARTS_MAX} are allowed");
         return Err(Refusal::new(RefusalCode::LimitExceeded, detail));
     }
+    // Of a push only the sum is known: its longest file is refused when it is opened, if it must be.
+    let longest = match parts {
+        0 => open.bytes.min(served.plane.part_bytes_max(served.plane.read_chunk_size())),
+        parts => open.bytes.div_ceil(u64::from(parts)),
+    };
+    let chunk_size = served.plane.chunk_size(longest).map_err(|error| error.refusal())?;
     Ok(NewJob {
         job: open.job,
         agent: greeted.agent.clone(),
@@ -123,7 +130,7 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
         plan: open.plan,
         attributes: open.attributes,
         parts,
-        chunk_size: served.plane.chunk_size(),
+        chunk_size,
         layout,
     })
 }
@@ -166,13 +173,14 @@ async fn prepare(
         }
         WriteTarget::Files { .. } => Places::Files(BTreeMap::new()),
     };
-    let sink = Arc::new(PlaneSink::new(
-        (new.job, opened.epoch),
-        Arc::clone(&served.plane),
-        relay.catalogue.clone(),
-        Arc::clone(&relay.clock),
-        places,
-    ));
+    let staging = Staging {
+        plane: Arc::clone(&served.plane),
+        catalogue: relay.catalogue.clone(),
+        clock: Arc::clone(&relay.clock),
+        job: new.job,
+        epoch: opened.epoch,
+    };
+    let sink = Arc::new(PlaneSink::new(staging, opened.chunk_size, places));
     let mut machine = Receiver::new(new.job, opened.epoch, opened.chunk_size, opened.parts);
     let held = if opened.resumed {
         resume_parts(relay, new.job, &sink, &mut machine).await?

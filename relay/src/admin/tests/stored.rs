@@ -7,7 +7,7 @@ use crate::catalogue::{
     Actor, Catalogue, Invitation, NewJob, Opening, PartLayout, Redemption, SealedPart,
 };
 use crate::discard::{Discarded, delete_discards};
-use crate::plane::{Finish, Finished, Layout, PartTarget, Plane, PlaneUrl, part_path};
+use crate::plane::{Finish, Finished, Layout, PartTarget, Plane, part_path};
 use skyspray_certs::{PrivateKey, RelayAddress, TrustDomain};
 use skyspray_dfu::naming::lfn_hash;
 use skyspray_link::seam::files::Replace;
@@ -59,8 +59,7 @@ impl Stored {
     async fn new() -> Self {
         let site = Site::initialised().await;
         let catalogue = Catalogue::open(&site.dir().catalogue()).await.unwrap();
-        let url = PlaneUrl::File(site.at("plane").into());
-        let plane = Arc::new(Plane::open_url(&url).unwrap());
+        let plane = Arc::new(Plane::open_directory(site.at("plane").as_ref()).unwrap());
         let stored = Self { site, catalogue, plane };
         stored.enroll().await;
         stored
@@ -141,7 +140,8 @@ impl Stored {
         self.catalogue.mark_sealed((job, epoch), &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
         for (target, sealed) in staged {
             let length = sealed.seal.length;
-            let finish = Finish { target, length, replace: Replace::Existing, staged: None };
+            let finish =
+                Finish { target, length, replace: Replace::Existing, staged: None, upload: None };
             assert_eq!(self.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
         }
         self.catalogue.commit_spray(job, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
@@ -213,7 +213,8 @@ async fn a_shown_file_tells_headers_footers_and_what_its_parts_came_from() {
     catalogue.seal_parts(key.0, epoch, std::slice::from_ref(sealed), NOW_MS).await.unwrap();
     catalogue.mark_sealed(key, &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
     let target = target.clone();
-    let finish = Finish { target, length: 10, replace: Replace::Existing, staged: None };
+    let finish =
+        Finish { target, length: 10, replace: Replace::Existing, staged: None, upload: None };
     assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     catalogue.commit_spray(key.0, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
 
@@ -347,7 +348,7 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
     for index in [0, 2] {
         let (target, sealed) = staged[index].clone();
         let length = sealed.seal.length;
-        let finish = Finish { target, length, replace: Replace::Never, staged: None };
+        let finish = Finish { target, length, replace: Replace::Never, staged: None, upload: None };
         assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     }
     std::fs::write(stored.stored_path("acme/3/orders._3_of_3"), b"OVER").unwrap();

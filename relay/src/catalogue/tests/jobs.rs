@@ -4,7 +4,14 @@ use super::*;
 use skyspray_wire::refusal::RefusalCode;
 
 fn progress(new: &NewJob, epoch: Epoch, part: u32, tree: &[u8]) -> Progress {
-    Progress { job: new.job, epoch, part: PartIndex(part), tree: tree.to_vec(), bytes_delta: 100 }
+    Progress {
+        job: new.job,
+        epoch,
+        part: PartIndex(part),
+        tree: tree.to_vec(),
+        bytes_delta: 100,
+        pieces: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn a_resumed_push_says_what_is_committed_and_what_is_held() {
         part: PartIndex(1),
         tree: b"tree".to_vec(),
         bytes_delta: 4,
+        pieces: Vec::new(),
     };
     bench.catalogue.record_progress(&[progress], T).await.unwrap();
 

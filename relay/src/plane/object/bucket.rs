@@ -36,12 +36,12 @@ impl fmt::Debug for Bucket {
 /// A store's name for an upload; opaque, and empty on Azure. Worth storing: any process that knows
 /// it continues the upload.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(in crate::plane) struct UploadId(pub(in crate::plane) String);
+pub struct UploadId(pub String);
 
 /// A store's receipt for one piece of an upload, to be kept verbatim until the upload is
 /// completed. Up to some hundred bytes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(in crate::plane) struct PieceId(pub(in crate::plane) String);
+pub struct PieceId(pub String);
 
 /// The tag of an object's content: another tag, another content.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -103,7 +103,7 @@ impl fmt::Display for BucketAction {
 /// the code of the failure.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("cannot {action}")]
-pub(in crate::plane) struct BucketError {
+pub struct BucketError {
     fault: BucketFault,
     action: BucketAction,
 }
@@ -124,7 +124,7 @@ impl BucketError {
     }
 
     /// What to do about it.
-    pub(in crate::plane) fn remedy(&self) -> Remedy {
+    pub fn remedy(&self) -> Remedy {
         self.fault.remedy()
     }
 }

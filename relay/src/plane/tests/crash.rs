@@ -52,7 +52,7 @@ fn what_was_synced_survives_a_crash_and_what_was_not_does_not_count() {
 
     tree.crash();
 
-    let staged = plane.resume(&target).unwrap().unwrap();
+    let staged = plane.resume(&target, None).unwrap().unwrap();
     staged.write_at(b" again", 7).unwrap();
     staged.sync().unwrap();
     let outcome = plane.finish(&[finish_of(&target, 13, Replace::Never)]);
@@ -69,7 +69,7 @@ fn a_staging_name_that_was_never_synced_is_gone_after_a_crash() {
 
     tree.crash();
 
-    assert!(plane.resume(&target).unwrap().is_none());
+    assert!(plane.resume(&target, None).unwrap().is_none());
 }
 
 /// F24, at each place where a disk can turn out to be full.
@@ -85,7 +85,7 @@ fn a_full_plane_says_so_and_keeps_nothing_of_the_part() {
 
         assert!(matches!(&error, PlaneError::Full { source } if source.op == op), "{error:?}");
         assert_eq!(error.refusal().code, RefusalCode::PlaneFull);
-        assert!(plane.resume(&target).unwrap().is_none());
+        assert!(plane.resume(&target, None).unwrap().is_none());
         let spent = PlaneError::Abandoned { path: path("s/x"), source: None };
         assert_eq!(staged.write_at(b"x", 0), Err(spent));
     }
@@ -98,7 +98,7 @@ fn a_full_plane_says_so_and_keeps_nothing_of_the_part() {
         let outcome = plane.finish(&[finish_of(&target, 1, Replace::Never)]).remove(0);
 
         assert!(matches!(&outcome, Err(PlaneError::Full { source }) if source.op == op));
-        assert!(plane.resume(&target).unwrap().is_none());
+        assert!(plane.resume(&target, None).unwrap().is_none());
     }
 }
 
@@ -111,7 +111,7 @@ fn a_part_that_cannot_fit_is_refused_before_its_first_byte() {
     let error = plane.begin(&target, Some(5 << 20)).unwrap_err();
 
     assert!(matches!(&error, PlaneError::Full { source } if source.op == Op::Allocate));
-    assert!(plane.resume(&target).unwrap().is_none());
+    assert!(plane.resume(&target, None).unwrap().is_none());
     assert_eq!(plane.free_bytes(), Ok(Some(4 << 20)));
 }
 
@@ -132,7 +132,7 @@ fn a_failed_sync_abandons_the_part_for_good() {
     assert_eq!(error.refusal().code, RefusalCode::PlaneUnavailable);
     let spent = PlaneError::Abandoned { path: path("x"), source: None };
     assert_eq!(staged.sync(), Err(spent.clone()));
-    assert!(plane.resume(&target).unwrap().is_none());
+    assert!(plane.resume(&target, None).unwrap().is_none());
     let part = Finish { staged: Some(Arc::new(staged)), ..finish_of(&target, 1, Replace::Never) };
     assert_eq!(plane.finish(&[part]), [Err(spent)]);
 }

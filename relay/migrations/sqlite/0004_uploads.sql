@@ -1,0 +1,25 @@
+-- Uploads to object stores: a store cannot be asked for what was begun, so every upload is noted
+-- here before its first piece, and forgotten when it was completed or thrown away.
+
+-- state: 'open' is the one its part goes on with, 'spent' one that is to be thrown away.
+CREATE TABLE uploads (
+    job BLOB NOT NULL REFERENCES jobs (job),
+    part INTEGER NOT NULL,
+    upload TEXT NOT NULL,
+    plane TEXT NOT NULL,
+    path TEXT NOT NULL,
+    state TEXT NOT NULL,
+    begun_ms INTEGER NOT NULL,
+    PRIMARY KEY (job, part, upload)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_spent ON uploads (plane, job, part) WHERE state = 'spent';
+
+-- Pieces of the open upload of a part: what the store wants to hear when it is completed.
+CREATE TABLE upload_pieces (
+    job BLOB NOT NULL REFERENCES jobs (job),
+    part INTEGER NOT NULL,
+    piece INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    PRIMARY KEY (job, part, piece)
+) STRICT, WITHOUT ROWID;
