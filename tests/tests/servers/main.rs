@@ -1,0 +1,3 @@
+//! The servers other tests rely on: each starts, does its work, comes back, and leaves nothing.
+
+mod postgres;
