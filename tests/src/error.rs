@@ -30,6 +30,12 @@ pub enum HarnessError {
         /// What came with it.
         body: String,
     },
+    /// A certificate of a test cannot be made.
+    #[error("a certificate cannot be made")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS to a server for tests cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
     /// A program does not start.
     #[error("{program} does not start")]
     Spawn {
