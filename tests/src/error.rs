@@ -14,6 +14,28 @@ pub enum HarnessError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A program that a server for tests needs is not installed.
+    #[error("{program} is not installed: run .ci/install-test-tools as root")]
+    ServerMissing {
+        /// The program.
+        program: &'static str,
+    },
+    /// A server answered a request of the harness with a failure.
+    #[error("{request} was answered {status}: {body}")]
+    Answered {
+        /// Method and path.
+        request: String,
+        /// The HTTP status; 0 when there was no answer.
+        status: u16,
+        /// What came with it.
+        body: String,
+    },
+    /// A certificate of a test cannot be made.
+    #[error("a certificate cannot be made")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS to a server for tests cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
     /// A program does not start.
     #[error("{program} does not start")]
     Spawn {

@@ -16,6 +16,7 @@ pub mod output;
 pub mod pair;
 pub mod process;
 pub mod relay;
+pub mod server;
 pub mod wait;
 
 /// The arguments of a command, each anything that is like an `OsStr`.
