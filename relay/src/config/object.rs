@@ -75,8 +75,23 @@ pub enum Credentials {
     WorkloadIdentity,
     /// `managed-identity` (Azure): the identity service of the virtual machine.
     ManagedIdentity,
-    /// `anonymous`: requests are not signed.
+    /// `anonymous` (S3, Azure): requests are not signed.
     Anonymous,
+}
+
+impl Credentials {
+    /// Its name in `relay.toml`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Static { .. } => "static",
+            Self::WebIdentity => "web-identity",
+            Self::PodIdentity => "pod-identity",
+            Self::InstanceMetadata => "instance-metadata",
+            Self::WorkloadIdentity => "workload-identity",
+            Self::ManagedIdentity => "managed-identity",
+            Self::Anonymous => "anonymous",
+        }
+    }
 }
 
 /// Why the keys of a plane of objects cannot be used.
@@ -204,7 +219,9 @@ impl PlaneTable {
             credentials: self.credentials(kind)?,
             ca_file: absolute("ca_file", self.ca_file.clone())?,
             allow_http,
-            path_style: self.path_style.unwrap_or(endpoint.is_some()),
+            path_style: self
+                .path_style
+                .unwrap_or(endpoint.is_some() || bucket.bucket.contains('.')),
             concurrency: concurrency(self.concurrency.unwrap_or(CONCURRENCY_DEFAULT))?,
             endpoint,
         }))
@@ -279,14 +296,14 @@ impl PlaneTable {
             }
             ("workload-identity", ObjectKind::Azure) => Credentials::WorkloadIdentity,
             ("managed-identity", ObjectKind::Azure) => Credentials::ManagedIdentity,
-            ("anonymous", _) => Credentials::Anonymous,
+            ("anonymous", ObjectKind::S3 | ObjectKind::Azure) => Credentials::Anonymous,
             (found, _) => {
                 let expected = match kind {
                     ObjectKind::S3 => {
                         "static, web-identity, pod-identity, instance-metadata, anonymous"
                     }
                     ObjectKind::Azure => "static, workload-identity, managed-identity, anonymous",
-                    ObjectKind::Gcs => "static, instance-metadata, anonymous",
+                    ObjectKind::Gcs => "static, instance-metadata",
                 };
                 let found = found.chars().take(40).collect();
                 return Err(ObjectConfigError::Credentials { found, expected });

@@ -4,11 +4,22 @@
 //! uploads are live and when a part is whole is known to the plane above.
 
 mod bucket;
+mod classify;
+mod credentials;
 mod error;
+mod many;
+mod probe;
+mod secret;
+mod store;
+mod transport;
 
-pub(in crate::plane) use bucket::{
-    Bucket, BucketLimits, Capabilities, ObjectStat, ObjectTag, PutHow,
-};
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
 pub use bucket::{PieceId, UploadId};
+pub(in crate::plane) use bucket::{Bucket, BucketLimits, ObjectStat, ObjectTag, PutHow};
 pub use error::BucketError;
 pub(in crate::plane) use error::{BucketAction, BucketFault};
+pub(in crate::plane) use probe::Capabilities;

@@ -1,11 +1,25 @@
 //! One bucket of S3 or Google Cloud Storage, or one container of Azure Blob Storage.
 
-use super::{BucketAction, BucketError, BucketFault};
+use super::classify::classify;
+use super::credentials::Environment;
+use super::error::{BucketAction, BucketDetail, BucketError, BucketFault};
+use super::secret::SecretFiles;
+use super::store::{RETRY_LIMIT, Store};
+use super::transport::{ASSEMBLY_GRACE, GRACE, at_floor, watched};
 use crate::config::{ObjectKind, ObjectSettings};
 use bytes::Bytes;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _, PutMode, PutPayload,
+};
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tracing::warn;
 
 /// One bucket. Cheap to clone; [`fmt::Debug`] shows kind and name only.
 ///
@@ -18,18 +32,25 @@ use std::sync::Arc;
 /// the moment.
 #[derive(Clone)]
 pub(in crate::plane) struct Bucket {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    kind: ObjectKind,
+pub(super) struct Inner {
+    pub(super) kind: ObjectKind,
     name: String,
+    /// Endpoint and account: what a bucket's name is unique in.
+    service: (Option<String>, String),
+    pub(super) store: Store,
+    /// The files of a static credential.
+    secret: Option<Arc<SecretFiles>>,
+    /// One permit for each request that may be under way.
+    requests: Semaphore,
 }
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { kind, name, .. } = &*self.inner;
-        f.debug_struct("Bucket").field("kind", kind).field("name", name).finish()
+        f.debug_struct("Bucket").field("kind", kind).field("name", name).finish_non_exhaustive()
     }
 }
 
@@ -61,7 +82,7 @@ pub(in crate::plane) struct ObjectStat {
 /// What [`Bucket::put`] does where an object has the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::plane) enum PutHow {
-    /// Fails as [`BucketFault::Exists`]; only as good as [`Capabilities::create_only`].
+    /// Fails as [`BucketFault::Exists`]; only as good as [`super::Capabilities::create_only`].
     Create,
     /// Replaces it.
     Replace,
@@ -80,14 +101,35 @@ pub(in crate::plane) struct BucketLimits {
     pub(in crate::plane) copy_bytes_max: u64,
 }
 
-/// What a probe found that a bucket can do. All else that a plane needs was tried and works.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::plane) struct Capabilities {
-    /// Whether a create-only put is refused where an object stands. Where it is not, two writers
-    /// of one key are kept apart by the catalogue alone.
-    pub(in crate::plane) create_only: bool,
-    /// Whether it copies within the bucket.
-    pub(in crate::plane) copy: bool,
+impl ObjectStat {
+    pub(super) fn of(found: &ObjectMeta) -> Self {
+        Self {
+            length: found.size,
+            modified_ns: found.last_modified.timestamp_nanos_opt().unwrap_or(0),
+            tag: found.e_tag.as_deref().map(ObjectTag::of),
+        }
+    }
+}
+
+impl ObjectTag {
+    /// Stores write tags with quotes in some places and without in others.
+    fn of(text: &str) -> Self {
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        Self(inner.unwrap_or(text).to_owned())
+    }
+
+    fn quoted(&self) -> String {
+        if self.0.starts_with("W/") { self.0.clone() } else { format!("\"{}\"", self.0) }
+    }
+}
+
+/// One operation, for its limits and its errors.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) action: BucketAction,
+    pub(super) key: Option<&'a str>,
+    /// Bytes that travel.
+    pub(super) bytes: u64,
 }
 
 impl Bucket {
@@ -100,7 +142,27 @@ impl Bucket {
         settings: &ObjectSettings,
         name: &str,
     ) -> Result<Self, BucketError> {
-        let inner = Inner { kind: settings.kind, name: name.to_owned() };
+        Self::open_in(settings, name, &|variable| std::env::var(variable).ok())
+    }
+
+    /// The same in another environment than that of the process.
+    pub(super) fn open_in(
+        settings: &ObjectSettings,
+        name: &str,
+        environment: Environment<'_>,
+    ) -> Result<Self, BucketError> {
+        let (store, secret) = Store::open(settings, name, environment).map_err(|detail| {
+            BucketError::new(BucketFault::Settings, BucketAction::Open, name, None).with(detail)
+        })?;
+        let requests = settings.concurrency.get() as usize;
+        let inner = Inner {
+            kind: settings.kind,
+            name: name.to_owned(),
+            service: (settings.endpoint.clone(), settings.account.clone()),
+            store,
+            secret,
+            requests: Semaphore::new(requests),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -133,8 +195,10 @@ impl Bucket {
     ///
     /// The store's.
     pub(in crate::plane) async fn begin_upload(&self, key: &str) -> Result<UploadId, BucketError> {
-        let _ = key;
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Begin))
+        let ask = Ask::of(BucketAction::Begin, key);
+        let path = self.path(ask)?;
+        let begin = || self.inner.store.uploads().create_multipart(&path);
+        self.run(ask, begin).await.map(UploadId)
     }
 
     /// Writes the piece `index` (from 0) of an upload. A piece that is written again replaces the
@@ -151,8 +215,14 @@ impl Bucket {
         index: u32,
         bytes: Bytes,
     ) -> Result<PieceId, BucketError> {
-        let _ = (key, upload, index, bytes);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::PutPiece))
+        let ask = Ask::of(BucketAction::PutPiece, key).carrying(bytes.len() as u64);
+        let path = self.path(ask)?;
+        let payload = PutPayload::from_bytes(bytes);
+        let put = || {
+            let uploads = self.inner.store.uploads();
+            uploads.put_part(&path, &upload.0, index as usize, payload.clone())
+        };
+        self.run(ask, put).await.map(|part| PieceId(part.content_id))
     }
 
     /// Makes the object of `pieces`, which are in the order of their index from 0 without gaps,
@@ -169,8 +239,15 @@ impl Bucket {
         upload: &UploadId,
         pieces: Vec<PieceId>,
     ) -> Result<(), BucketError> {
-        let _ = (key, upload, pieces);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Complete))
+        let ask = Ask::of(BucketAction::Complete, key);
+        let path = self.path(ask)?;
+        let parts: Vec<PartId> =
+            pieces.into_iter().map(|PieceId(content_id)| PartId { content_id }).collect();
+        let complete = || {
+            let uploads = self.inner.store.uploads();
+            uploads.complete_multipart(&path, &upload.0, parts.clone())
+        };
+        self.run(ask, complete).await.map(drop)
     }
 
     /// Throws an upload away; one that is not there is no error. On Azure this does nothing: pieces
@@ -184,8 +261,15 @@ impl Bucket {
         key: &str,
         upload: &UploadId,
     ) -> Result<(), BucketError> {
-        let _ = (key, upload);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Abort))
+        let ask = Ask::of(BucketAction::Abort, key);
+        let path = self.path(ask)?;
+        let abort = || self.inner.store.uploads().abort_multipart(&path, &upload.0);
+        match self.run(ask, abort).await {
+            Err(error) if matches!(error.fault(), BucketFault::NoUpload | BucketFault::Missing) => {
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Writes a whole object in one request.
@@ -200,8 +284,17 @@ impl Bucket {
         bytes: Bytes,
         how: PutHow,
     ) -> Result<(), BucketError> {
-        let _ = (key, bytes, how);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Put))
+        let ask = Ask::of(BucketAction::Put, key).carrying(bytes.len() as u64);
+        let path = self.path(ask)?;
+        let payload = PutPayload::from_bytes(bytes);
+        let put = || {
+            let mode = match how {
+                PutHow::Create => PutMode::Create,
+                PutHow::Replace => PutMode::Overwrite,
+            };
+            self.inner.store.objects().put_opts(&path, payload.clone(), mode.into())
+        };
+        self.run(ask, put).await.map(drop)
     }
 
     /// The bytes of `range`, all of them, or with `tag` of the content that has this tag.
@@ -216,8 +309,35 @@ impl Bucket {
         range: Range<u64>,
         tag: Option<&ObjectTag>,
     ) -> Result<Bytes, BucketError> {
-        let _ = (key, range, tag);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Read))
+        let length = range.end.saturating_sub(range.start);
+        let ask = Ask::of(BucketAction::Read, key).carrying(length);
+        let path = self.path(ask)?;
+        let found_other = |found: Option<&ObjectTag>| tag.is_some() && found != tag;
+        if length == 0 {
+            // No range of HTTP is empty.
+            let found = self.stat(key).await?;
+            let changed = found_other(found.tag.as_ref()) || found.length < range.end;
+            return if changed {
+                Err(self.error(ask, BucketFault::Changed))
+            } else {
+                Ok(Bytes::new())
+            };
+        }
+        let read = || async {
+            let options = GetOptions {
+                if_match: tag.map(ObjectTag::quoted),
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
+            let found = self.inner.store.objects().get_opts(&path, options).await?;
+            let found_tag = found.meta.e_tag.as_deref().map(ObjectTag::of);
+            Ok((found.bytes().await?, found_tag))
+        };
+        let (bytes, found_tag) = self.run(ask, read).await?;
+        if bytes.len() as u64 != length || found_other(found_tag.as_ref()) {
+            return Err(self.error(ask, BucketFault::Changed));
+        }
+        Ok(bytes)
     }
 
     /// Length, time and tag of an object.
@@ -226,36 +346,10 @@ impl Bucket {
     ///
     /// The store's; [`BucketFault::Missing`].
     pub(in crate::plane) async fn stat(&self, key: &str) -> Result<ObjectStat, BucketError> {
-        let _ = key;
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Stat))
-    }
-
-    /// The first `limit` objects whose key begins with the characters `prefix` and comes after
-    /// `after`, in the byte order of their keys. Fewer than `limit` mean that there are no more.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub(in crate::plane) async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, ObjectStat)>, BucketError> {
-        let _ = (prefix, after, limit);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::List))
-    }
-
-    /// Removes objects for good, many in one request where the store can. Says for each key
-    /// whether something was there; S3 does not tell, and there it is always `true`.
-    ///
-    /// # Errors
-    ///
-    /// Each key alone. After an error the object may or may not be gone; removing it again is safe.
-    pub(in crate::plane) async fn remove(&self, keys: &[String]) -> Vec<Result<bool, BucketError>> {
-        keys.iter()
-            .map(|_| Err(BucketError::new(BucketFault::NotSupported, BucketAction::Remove)))
-            .collect()
+        let ask = Ask::of(BucketAction::Stat, key);
+        let path = self.path(ask)?;
+        let head = || self.inner.store.objects().head(&path);
+        self.run(ask, head).await.map(|found| ObjectStat::of(&found))
     }
 
     /// Copies an object within the bucket; its bytes do not pass through this process. Replaces
@@ -265,34 +359,142 @@ impl Bucket {
     ///
     /// The store's. [`BucketFault::TooLarge`] above [`BucketLimits::copy_bytes_max`].
     pub(in crate::plane) async fn copy(&self, from: &str, to: &str) -> Result<(), BucketError> {
-        self.copy_from(self, from, to).await
+        let ask = Ask::of(BucketAction::Copy, from);
+        let source = self.path(ask)?;
+        let target = self.path(Ask::of(BucketAction::Copy, to))?;
+        let length = self.stat(from).await?.length;
+        if length > self.limits().copy_bytes_max {
+            return Err(self.error(ask, BucketFault::TooLarge));
+        }
+        let copy = || {
+            let objects = self.inner.store.objects();
+            objects.copy_opts(&source, &target, CopyOptions::default())
+        };
+        self.run(ask, copy).await?;
+        self.await_copy(to, length).await
     }
 
     /// As [`Bucket::copy`], from the bucket `source`.
     ///
     /// # Errors
     ///
-    /// As for [`Bucket::copy`]; [`BucketFault::NotSupported`] when `source` is not this bucket of
-    /// the same service.
+    /// As for [`Bucket::copy`]; [`BucketFault::NotSupported`] when `source` is another bucket: the
+    /// client copies within one bucket only.
     pub(in crate::plane) async fn copy_from(
         &self,
         source: &Bucket,
         from: &str,
         to: &str,
     ) -> Result<(), BucketError> {
-        let _ = (source, from, to);
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Copy))
+        let (own, other) = (&*self.inner, &*source.inner);
+        let same = own.kind == other.kind && own.service == other.service && own.name == other.name;
+        if same {
+            return self.copy(from, to).await;
+        }
+        Err(self.error(Ask::of(BucketAction::Copy, from), BucketFault::NotSupported))
     }
 
-    /// Tries everything a plane needs with objects below `prefix` (ending in `/`, or empty), and
-    /// removes them again. A probe that is cut off leaves objects and an upload below
-    /// `prefix` + `.skyspray-probe-`.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that does not work; [`BucketError::action`] names it.
-    pub(in crate::plane) async fn probe(&self, prefix: &str) -> Result<Capabilities, BucketError> {
-        let _ = prefix;
-        Err(BucketError::new(BucketFault::NotSupported, BucketAction::Open))
+    /// Azure may copy after it has answered; until then the target is there and empty.
+    async fn await_copy(&self, to: &str, length: u64) -> Result<(), BucketError> {
+        let deadline = tokio::time::Instant::now() + ASSEMBLY_GRACE + at_floor(length);
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let found = self.stat(to).await?.length;
+            let ask = Ask::of(BucketAction::Copy, to);
+            if found == length {
+                return Ok(());
+            }
+            if found != 0 {
+                return Err(self.error(ask, BucketFault::Changed));
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(self.error(ask, BucketFault::Unavailable));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Runs one operation: waits for its turn, bounds its time, says what its failure means. It is
+    /// tried once more when another credential has come into the files meanwhile (F15), or when
+    /// bytes were damaged on the way (F17).
+    pub(super) async fn run<T, F>(
+        &self,
+        ask: Ask<'_>,
+        operation: impl Fn() -> F,
+    ) -> Result<T, BucketError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let turn = self.inner.requests.acquire().await;
+        let _turn = turn.expect("the semaphore is never closed");
+        let limit = RETRY_LIMIT + ASSEMBLY_GRACE + GRACE + at_floor(ask.bytes) * 2;
+        let mut again = true;
+        loop {
+            let edition = self.inner.secret.as_ref().map(|files| files.edition());
+            let attempt = tokio::time::timeout(limit, watched(operation())).await;
+            let Ok((outcome, answer)) = attempt else {
+                return Err(self.error(ask, BucketFault::Unavailable));
+            };
+            let error = match outcome {
+                Ok(done) => return Ok(done),
+                Err(error) => self.classified(ask, &error, answer),
+            };
+            let mended = match error.fault() {
+                BucketFault::Denied => self.secret_changed(edition),
+                BucketFault::Corrupt => true,
+                _ => false,
+            };
+            if !again || !mended {
+                return Err(error);
+            }
+            warn!(%error, "trying once more");
+            again = false;
+        }
+    }
+
+    fn secret_changed(&self, used: Option<u64>) -> bool {
+        match (&self.inner.secret, used) {
+            (Some(files), Some(used)) => files.doubt(used),
+            _ => false,
+        }
+    }
+
+    pub(super) fn classified(
+        &self,
+        ask: Ask<'_>,
+        error: &object_store::Error,
+        answer: Option<super::transport::Answer>,
+    ) -> BucketError {
+        let (fault, detail) = classify(error, answer, ask.action);
+        let error = self.error(ask, fault);
+        match detail {
+            Some(detail) => error.with(detail),
+            None => error,
+        }
+    }
+
+    pub(super) fn error(&self, ask: Ask<'_>, fault: BucketFault) -> BucketError {
+        BucketError::new(fault, ask.action, &self.inner.name, ask.key)
+    }
+
+    /// The key as the client crate carries it: exactly as it is, or refused. `parse` alone does not
+    /// encode, but drops a slash at either end.
+    pub(super) fn path(&self, ask: Ask<'_>) -> Result<Path, BucketError> {
+        let key = ask.key.unwrap_or_default();
+        match Path::parse(key) {
+            Ok(path) if path.as_ref() == key && !key.is_empty() => Ok(path),
+            _ => Err(self.error(ask, BucketFault::NotSupported)),
+        }
+    }
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn of(action: BucketAction, key: &'a str) -> Self {
+        Self { action, key: Some(key), bytes: 0 }
+    }
+
+    fn carrying(self, bytes: u64) -> Self {
+        Self { bytes, ..self }
     }
 }

@@ -1,7 +1,10 @@
 //! Why a bucket did not do what it was asked.
 
+use super::secret::SecretError;
 use skyspray_wire::refusal::Remedy;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// What is wrong, in the words that decide what happens next.
@@ -32,7 +35,8 @@ pub(in crate::plane) enum BucketFault {
     TooLarge,
     /// The store, or this client, cannot do it.
     NotSupported,
-    /// The settings cannot be used, such as a file of authorities that is not there.
+    /// The settings cannot be used, such as a file of authorities that is not there, or another
+    /// region than the bucket's.
     Settings,
 }
 
@@ -51,6 +55,26 @@ impl BucketFault {
             | Self::Settings => Remedy::Correct,
             Self::Corrupt => Remedy::Report,
         }
+    }
+}
+
+impl fmt::Display for BucketFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "it does not exist",
+            Self::Exists => "it exists",
+            Self::NoUpload => "the store does not know the upload",
+            Self::Changed => "it has changed",
+            Self::Denied => "the credential is not accepted or lacks a permission",
+            Self::NoBucket => "the bucket does not exist",
+            Self::Throttled => "the store asks for fewer requests",
+            Self::Unavailable => "the store does not answer as it should",
+            Self::Full => "the store is full",
+            Self::Corrupt => "bytes were damaged, or the store contradicts itself",
+            Self::TooLarge => "it is larger than the store takes",
+            Self::NotSupported => "the store cannot do it",
+            Self::Settings => "the settings of the plane do not fit",
+        })
     }
 }
 
@@ -99,32 +123,152 @@ impl fmt::Display for BucketAction {
     }
 }
 
-/// A failed operation on a bucket. Carries nothing that the store or the client crate wrote, but
-/// the code of the failure.
+/// What is known beyond the fault.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("cannot {action}")]
-pub struct BucketError {
+pub(super) enum BucketDetail {
+    /// What the store, or the service that issues credentials, answered.
+    #[error("{status} {code}")]
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// Its code.
+        code: ErrorCode,
+    },
+    /// What the store said of one entry of a batch.
+    #[error("{code}")]
+    Entry {
+        /// Its code.
+        code: ErrorCode,
+    },
+    /// A static credential cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The credential cannot be got from what the settings name.
+    #[error("no credential can be got as {kind}")]
+    NotIssued {
+        /// The kind of credential.
+        kind: &'static str,
+    },
+    /// The environment lacks what the kind of credential needs.
+    #[error("credentials are {kind}, which needs {variable} in the environment")]
+    Environment {
+        /// The kind of credential.
+        kind: &'static str,
+        /// The variable.
+        variable: &'static str,
+    },
+    /// A file that the client crate would prefer to the metadata service.
+    #[error("{} would be used instead of the metadata service; remove it", path.display())]
+    Preferred {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of authorities cannot be read.
+    #[error("ca_file {} cannot be read: {kind}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+    /// The file of authorities holds no certificate.
+    #[error("ca_file {} holds no certificate in PEM", path.display())]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The client refuses the settings as a whole.
+    #[error("the client cannot be built")]
+    Client,
+}
+
+/// The code by which a store or an issuer names a failure: up to 64 letters, `_` and a few digits,
+/// which is what all of them use and no key or token is. Anything else a server says is not kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ErrorCode(String);
+
+impl ErrorCode {
+    /// `text` if it is a code, otherwise none.
+    pub(super) fn of(text: &str) -> Self {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        let plain = text.len() <= 64 && digits <= 4 && text.bytes().all(word);
+        Self(if plain { text.to_owned() } else { String::new() })
+    }
+
+    /// The code; empty where the store gave none.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "without a code" } else { &self.0 })
+    }
+}
+
+/// A failed operation on a bucket. Carries nothing that a store, a server or the client crate
+/// wrote but the code of the failure, and has no source: nothing secret can hide in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BucketError(Box<Failed>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Failed {
     fault: BucketFault,
     action: BucketAction,
+    bucket: String,
+    key: Option<String>,
+    detail: Option<BucketDetail>,
+}
+
+impl std::error::Error for BucketError {}
+
+impl fmt::Display for BucketError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failed { fault, action, bucket, key, detail } = &*self.0;
+        match key {
+            Some(key) => write!(f, "cannot {action} {key:?} in bucket {bucket}: {fault}")?,
+            None => write!(f, "cannot {action} bucket {bucket}: {fault}")?,
+        }
+        match detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl BucketError {
-    pub(super) fn new(fault: BucketFault, action: BucketAction) -> Self {
-        Self { fault, action }
+    /// A failure of `action` on `key` of `bucket`; the key is cut to 200 characters.
+    pub(super) fn new(
+        fault: BucketFault,
+        action: BucketAction,
+        bucket: &str,
+        key: Option<&str>,
+    ) -> Self {
+        let key = key.map(|key| key.chars().take(200).collect());
+        let bucket = bucket.to_owned();
+        Self(Box::new(Failed { fault, action, bucket, key, detail: None }))
+    }
+
+    /// The same with what is known beyond it.
+    pub(super) fn with(mut self, detail: impl Into<BucketDetail>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
     }
 
     /// What is wrong.
     pub(in crate::plane) fn fault(&self) -> BucketFault {
-        self.fault
+        self.0.fault
     }
 
     /// What was asked.
     pub(in crate::plane) fn action(&self) -> BucketAction {
-        self.action
+        self.0.action
     }
 
     /// What to do about it.
-    pub fn remedy(&self) -> Remedy {
-        self.fault.remedy()
+    pub(in crate::plane) fn remedy(&self) -> Remedy {
+        self.0.fault.remedy()
     }
 }
