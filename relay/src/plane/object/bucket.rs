@@ -24,8 +24,9 @@ use tracing::warn;
 /// One bucket. Cheap to clone; [`fmt::Debug`] shows kind and name only.
 ///
 /// Keys are whole keys within the bucket, prefix included: segments of any UTF-8 but control
-/// characters, joined by single slashes, none of them empty, `.` or `..`. They are stored exactly
-/// as given; others are refused as [`BucketFault::NotSupported`] without asking the store.
+/// characters and backslashes, joined by single slashes, none of them empty, `.` or `..`. They are
+/// stored exactly as given; others are refused as [`BucketFault::NotSupported`] without asking the
+/// store. (Azure makes slashes of backslashes, and SeaweedFS loses keys that end in one.)
 ///
 /// Every operation is tried again within bounds when the store fails or throttles, and once more
 /// when a static credential turns out to have changed (F14, F15); what is returned is final for
@@ -333,7 +334,14 @@ impl Bucket {
             let found_tag = found.meta.e_tag.as_deref().map(ObjectTag::of);
             Ok((found.bytes().await?, found_tag))
         };
-        let (bytes, found_tag) = self.run(ask, read).await?;
+        let (bytes, found_tag) = match self.run(ask, read).await {
+            // Some stores answer a range behind the end in a way that is no answer.
+            Err(error) if error.fault() == BucketFault::Corrupt => {
+                let short = self.stat(key).await?.length < range.end;
+                return Err(if short { self.error(ask, BucketFault::Changed) } else { error });
+            }
+            outcome => outcome?,
+        };
         if bytes.len() as u64 != length || found_other(found_tag.as_ref()) {
             return Err(self.error(ask, BucketFault::Changed));
         }
@@ -483,7 +491,7 @@ impl Bucket {
     pub(super) fn path(&self, ask: Ask<'_>) -> Result<Path, BucketError> {
         let key = ask.key.unwrap_or_default();
         match Path::parse(key) {
-            Ok(path) if path.as_ref() == key && !key.is_empty() => Ok(path),
+            Ok(path) if path.as_ref() == key && !key.is_empty() && !key.contains('\\') => Ok(path),
             _ => Err(self.error(ask, BucketFault::NotSupported)),
         }
     }

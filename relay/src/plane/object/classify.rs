@@ -67,7 +67,7 @@ fn unanswered(error: &Error) -> BucketFault {
         Error::NotFound { .. } => BucketFault::Missing,
         _ if within::<HttpError>(error).is_some() => BucketFault::Unavailable,
         // An answer of success that says something else than the protocol allows.
-        _ => BucketFault::Unavailable,
+        _ => BucketFault::Corrupt,
     }
 }
 

@@ -170,7 +170,8 @@ async fn ranges_are_exact_and_pinned(site: &Site) {
         assert_eq!(read, whole[range.start as usize..range.end as usize]);
     }
     for range in [0..10_001, 9_999..10_001, 10_000..10_001, 20_000..20_001, 10_001..10_001] {
-        assert_eq!(fault(bucket.read(key, range, None).await), BucketFault::Changed);
+        let error = bucket.read(key, range.clone(), None).await.unwrap_err();
+        assert_eq!(error.fault(), BucketFault::Changed, "{range:?} {error}");
     }
     let listed = bucket.list(key, None, 9).await.unwrap();
     let tags: Vec<_> = listed.iter().map(|(_, found)| found.tag.clone().unwrap()).collect();
@@ -205,15 +206,13 @@ const ODD: [&str; 12] = [
     "日本/\u{1f980}",
     "[x]{y}~^`'&;=@$!(),",
     "q?a=b#c",
-    "\"<*>|:\\",
+    "\"<*>|:",
     "...",
 ];
 
 async fn names_come_back_as_they_went(site: &Site) {
     let bucket = site.bucket();
-    // Azure takes a backslash for a slash.
-    let odd = ODD.iter().filter(|name| site.kind() != ObjectKind::Azure || !name.contains('\\'));
-    let mut keys: Vec<String> = odd.map(|name| format!("odd/{name}")).collect();
+    let mut keys: Vec<String> = ODD.iter().map(|name| format!("odd/{name}")).collect();
     for (n, key) in (0..).zip(&keys) {
         bucket.put(key, bytes(20, n), PutHow::Create).await.unwrap();
     }
@@ -246,7 +245,7 @@ async fn names_come_back_as_they_went(site: &Site) {
 
 async fn names_that_cannot_be_kept_are_refused(site: &Site) {
     let bucket = site.bucket();
-    for key in ["", "/", "/a", "a/", "a//b", "a/../b", "./a", "a/.", "a\nb", "a\u{7f}"] {
+    for key in ["", "/", "/a", "a/", "a//b", "a/../b", "./a", "a/.", "a\nb", "a\u{7f}", "a\\b"] {
         let error = bucket.put(key, bytes(1, 1), PutHow::Replace).await.unwrap_err();
         assert_eq!(error.fault(), BucketFault::NotSupported, "{key:?}");
         assert_eq!(fault(bucket.stat(key).await), BucketFault::NotSupported, "{key:?}");
