@@ -18,8 +18,8 @@ mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::plane) use bucket::{Bucket, ObjectStat, ObjectTag, PutHow};
 pub use bucket::{PieceId, UploadId};
-pub(in crate::plane) use bucket::{Bucket, BucketLimits, ObjectStat, ObjectTag, PutHow};
 pub use error::BucketError;
-pub(in crate::plane) use error::{BucketAction, BucketFault};
+pub(in crate::plane) use error::BucketFault;
 pub(in crate::plane) use probe::Capabilities;

@@ -2,7 +2,7 @@
 
 use super::classify::classify;
 use super::credentials::Environment;
-use super::error::{BucketAction, BucketDetail, BucketError, BucketFault};
+use super::error::{BucketAction, BucketError, BucketFault};
 use super::secret::SecretFiles;
 use super::store::{RETRY_LIMIT, Store};
 use super::transport::{ASSEMBLY_GRACE, GRACE, at_floor, watched};

@@ -268,7 +268,7 @@ impl BucketError {
     }
 
     /// What to do about it.
-    pub(in crate::plane) fn remedy(&self) -> Remedy {
+    pub fn remedy(&self) -> Remedy {
         self.0.fault.remedy()
     }
 }

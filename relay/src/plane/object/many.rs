@@ -105,15 +105,16 @@ impl Bucket {
             ObjectKind::Azure => (256, 4),
             ObjectKind::Gcs => (1, 16),
         };
-        let removed: Vec<_> = stream::iter(keys.chunks(at_once))
-            .map(|batch| self.remove_batch(batch))
-            .buffered(batches)
-            .collect()
-            .await;
+        let removed: Vec<_> =
+            stream::iter(keys.chunks(at_once).map(<[String]>::to_vec).collect::<Vec<_>>())
+                .map(|batch| self.remove_batch(batch))
+                .buffered(batches)
+                .collect()
+                .await;
         removed.into_iter().flatten().collect()
     }
 
-    async fn remove_batch(&self, keys: &[String]) -> Vec<Result<bool, BucketError>> {
+    async fn remove_batch(&self, keys: Vec<String>) -> Vec<Result<bool, BucketError>> {
         let paths: Vec<Path> =
             match keys.iter().map(|key| self.path(Ask::of(BucketAction::Remove, key))).collect() {
                 Ok(paths) => paths,

@@ -1,22 +1,26 @@
-//! The conformance suite on real servers.
+//! The conformance suite on real servers, and what only some of them can show.
 
 use super::conformance::{self, Site};
+use super::error::BucketFault;
+use super::{Bucket, PutHow};
 use crate::config::{Credentials, ObjectKind, ObjectSettings};
+use bytes::Bytes;
+use skyspray_tests::server::ca::TestCa;
+use skyspray_tests::server::ministack::Ministack;
+use skyspray_tests::server::s3::S3;
+use skyspray_tests::server::seaweed::Seaweed;
+use std::fs;
 use std::num::NonZeroU32;
+use std::path::Path;
+use tempfile::TempDir;
 
-fn crypto() {
+/// The provider that the program installs first thing.
+pub(super) fn crypto() {
     // Another test of this process may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn run() -> (std::path::PathBuf, Vec<String>) {
-    crypto();
-    let dir = std::path::PathBuf::from(std::env::var("W3RUN").unwrap());
-    let ports = std::fs::read_to_string(dir.join("ports")).unwrap();
-    (dir, ports.split_whitespace().map(str::to_owned).collect())
-}
-
-fn settings(kind: ObjectKind, endpoint: String, secret: &std::path::Path) -> ObjectSettings {
+pub(super) fn settings(kind: ObjectKind, endpoint: String, secret: &Path) -> ObjectSettings {
     ObjectSettings {
         kind,
         buckets: vec!["planes".to_owned()],
@@ -24,7 +28,7 @@ fn settings(kind: ObjectKind, endpoint: String, secret: &std::path::Path) -> Obj
         allow_http: endpoint.starts_with("http://"),
         endpoint: Some(endpoint),
         region: "us-east-1".to_owned(),
-        account: "myacct".to_owned(),
+        account: "skyspray".to_owned(),
         credentials: Credentials::Static { directory: secret.to_owned() },
         ca_file: None,
         path_style: true,
@@ -32,54 +36,125 @@ fn settings(kind: ObjectKind, endpoint: String, secret: &std::path::Path) -> Obj
     }
 }
 
+/// A directory with a credential as a Kubernetes secret would be mounted.
+pub(super) fn secret(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn s3_secret(account: &S3) -> TempDir {
+    let secret_key = format!("{}\n", account.secret_key());
+    secret(&[("aws-key-id", account.access_key()), ("aws-access-key", &secret_key)])
+}
+
+/// SeaweedFS that speaks only TLS with the certificate of a private authority.
+struct SeaweedSite {
+    server: Seaweed,
+    secret: TempDir,
+    site: Site,
+}
+
+impl SeaweedSite {
+    fn start() -> Self {
+        crypto();
+        let ca = TestCa::new().unwrap();
+        let server = Seaweed::start(Some(&ca)).unwrap();
+        server.s3().create_bucket("planes").unwrap();
+        let secret = s3_secret(server.s3());
+        let mut settings = settings(ObjectKind::S3, server.s3().endpoint(), secret.path());
+        settings.ca_file = Some(ca.write(secret.path()).unwrap());
+        let path = secret.path().to_owned();
+        let site = Site { settings, secret: path, checks_credentials: true };
+        Self { server, secret, site }
+    }
+}
+
 #[tokio::test]
-async fn seaweed_conforms() {
-    let (dir, ports) = run();
-    let secret = tempfile::tempdir().unwrap();
-    std::fs::write(secret.path().join("aws-key-id"), "testkey").unwrap();
-    std::fs::write(secret.path().join("aws-access-key"), "testsecret\n").unwrap();
-    let mut settings =
-        settings(ObjectKind::S3, format!("https://127.0.0.1:{}", ports[4]), secret.path());
-    settings.ca_file = Some(dir.join("ca.pem"));
-    let site = Site { settings, secret: secret.path().into(), checks_credentials: true };
-    conformance::all(&site).await;
+async fn seaweed_over_tls_with_a_private_authority_conforms() {
+    let seaweed = SeaweedSite::start();
+
+    conformance::all(&seaweed.site).await;
+
+    assert_eq!(seaweed.server.s3().open_uploads("planes").unwrap(), []);
 }
 
 #[tokio::test]
 async fn ministack_conforms() {
-    let (_, ports) = run();
-    let secret = tempfile::tempdir().unwrap();
-    std::fs::write(secret.path().join("aws-key-id"), "testkey").unwrap();
-    std::fs::write(secret.path().join("aws-access-key"), "testsecret\n").unwrap();
-    let settings =
-        settings(ObjectKind::S3, format!("http://127.0.0.1:{}", ports[6]), secret.path());
-    let site = Site { settings, secret: secret.path().into(), checks_credentials: false };
-    conformance::all(&site).await;
+    crypto();
+    let server = Ministack::start().unwrap();
+    server.s3().create_bucket("planes").unwrap();
+    let secret = s3_secret(server.s3());
+    let settings = settings(ObjectKind::S3, server.s3().endpoint(), secret.path());
+    let secret = secret.path().to_owned();
+
+    conformance::all(&Site { settings, secret, checks_credentials: false }).await;
 }
 
 #[tokio::test]
-async fn azurite_conforms() {
-    let (dir, ports) = run();
-    let secret = tempfile::tempdir().unwrap();
-    std::fs::copy(dir.join("azkey"), secret.path().join("key")).unwrap();
-    let settings =
-        settings(ObjectKind::Azure, format!("http://127.0.0.1:{}/myacct", ports[7]), secret.path());
-    let site = Site { settings, secret: secret.path().into(), checks_credentials: true };
-    conformance::all(&site).await;
+async fn a_server_of_another_authority_is_not_talked_to() {
+    let SeaweedSite { server, secret, site } = SeaweedSite::start();
+    let other = TestCa::new().unwrap();
+    fs::remove_file(site.settings.ca_file.as_ref().unwrap()).unwrap();
+    other.write(secret.path()).unwrap();
+
+    let outcome = site.bucket().put("a", Bytes::from_static(b"x"), PutHow::Replace).await;
+
+    assert_eq!(outcome.unwrap_err().fault(), BucketFault::Unavailable);
+    assert_eq!(server.s3().list("planes", "").unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn gcs_client_conforms() {
-    let (_, ports) = run();
-    let secret = tempfile::tempdir().unwrap();
-    std::fs::write(
-        secret.path().join("service-account.json"),
-        r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#,
-    )
-    .unwrap();
-    let mut settings =
-        settings(ObjectKind::Gcs, format!("http://127.0.0.1:{}", ports[8]), secret.path());
-    settings.buckets = vec!["planes-gs".to_owned()];
-    let site = Site { settings, secret: secret.path().into(), checks_credentials: false };
-    conformance::all(&site).await;
+async fn a_secret_that_is_wrong_is_denied_and_named_by_its_directory_when_it_is_gone() {
+    let SeaweedSite { secret, site, server: _server } = SeaweedSite::start();
+    fs::write(secret.path().join("aws-access-key"), "CanarySecretKey00000001").unwrap();
+    let error = site.bucket().stat("a").await.unwrap_err();
+    assert_eq!(error.fault(), BucketFault::Denied);
+    assert!(!format!("{error} {error:?}").contains("Canary"));
+
+    fs::remove_file(secret.path().join("aws-access-key")).unwrap();
+    let error = site.bucket().stat("a").await.unwrap_err();
+
+    let directory = secret.path().display();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot look at \"a\" in bucket planes: the credential is not accepted or lacks a \
+             permission ({directory} has none of the files aws-access-key)"
+        )
+    );
+}
+
+#[test]
+fn a_file_of_authorities_that_cannot_be_used_is_named() {
+    crypto();
+    let secret = secret(&[("ca.pem", "no certificate")]);
+    let mut settings = settings(ObjectKind::S3, "https://127.0.0.1:1".to_owned(), secret.path());
+    let complaint = |settings: &ObjectSettings| {
+        let error = Bucket::open(settings, "planes").unwrap_err();
+        assert_eq!(error.fault(), BucketFault::Settings);
+        error.to_string()
+    };
+    let path = secret.path().join("ca.pem");
+    settings.ca_file = Some(path.clone());
+    assert_eq!(
+        complaint(&settings),
+        format!(
+            "cannot open bucket planes: the settings of the plane do not fit (ca_file {} holds no \
+             certificate in PEM)",
+            path.display()
+        )
+    );
+    let missing = secret.path().join("none.pem");
+    settings.ca_file = Some(missing.clone());
+    assert_eq!(
+        complaint(&settings),
+        format!(
+            "cannot open bucket planes: the settings of the plane do not fit (ca_file {} cannot \
+             be read: entity not found)",
+            missing.display()
+        )
+    );
 }
