@@ -18,7 +18,7 @@ mod conformance;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::plane) use bucket::{Bucket, ObjectStat, ObjectTag, PutHow};
+pub(in crate::plane) use bucket::{Bucket, ObjectStat, PutHow};
 pub use bucket::{PieceId, UploadId};
 pub use error::BucketError;
 pub(in crate::plane) use error::BucketFault;
