@@ -14,6 +14,7 @@ pub mod error;
 pub mod kill;
 pub mod output;
 pub mod pair;
+pub mod planes;
 pub mod process;
 pub mod relay;
 pub mod server;

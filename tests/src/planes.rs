@@ -1,0 +1,51 @@
+//! Planes of object stores for a relay under test.
+
+use crate::pair::Pair;
+use crate::server::s3::{REGION, S3};
+use std::fs;
+use std::path::PathBuf;
+
+/// The name of the plane of objects that [`add_s3`] adds.
+pub const LAKE: &str = "lake";
+
+/// Adds the plane `lake`, a bucket of `s3` below the prefix `planes/lake`, to the configuration of a
+/// relay that is not running, with `more` keys. The bucket must exist.
+///
+/// # Panics
+///
+/// When a file cannot be written.
+pub fn add_s3(pair: &Pair, s3: &S3, bucket: &str, more: &str) {
+    let secrets = secret_files(
+        pair,
+        &[("aws-key-id", s3.access_key()), ("aws-access-key", s3.secret_key())],
+    );
+    let mut table = format!(
+        "[plane.{LAKE}]\nurl = \"s3://{bucket}/planes/lake\"\nregion = \"{REGION}\"\n\
+         endpoint = \"{}\"\ncredentials_dir = \"{}\"\npath_style = true\n",
+        s3.endpoint(),
+        secrets.display(),
+    );
+    match s3.ca_pem() {
+        Some(pem) => {
+            let file = secrets.with_extension("ca.pem");
+            fs::write(&file, pem).expect("the authority can be written");
+            table.push_str(&format!("ca_file = \"{}\"\n", file.display()));
+        }
+        None => table.push_str("allow_http = true\n"),
+    }
+    pair.relay.configure(&format!("{table}{more}"));
+}
+
+/// A directory of secrets, as a cluster mounts it.
+///
+/// # Panics
+///
+/// When it cannot be written.
+pub fn secret_files(pair: &Pair, files: &[(&str, &str)]) -> PathBuf {
+    let directory = pair.root.path().join("secrets");
+    fs::create_dir_all(&directory).expect("the directory of secrets can be made");
+    for (name, content) in files {
+        fs::write(directory.join(name), content).expect("a secret can be written");
+    }
+    directory
+}
