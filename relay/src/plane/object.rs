@@ -14,8 +14,6 @@ mod store;
 mod transport;
 
 #[cfg(test)]
-mod conformance;
-#[cfg(test)]
 mod tests;
 
 pub(in crate::plane) use bucket::{Bucket, ObjectStat, PutHow};

@@ -1,4 +1,6 @@
 //! The servers other tests rely on: each starts, does its work, comes back, and leaves nothing.
 
+mod blobs;
 mod objects;
 mod postgres;
+mod proxies;

@@ -439,7 +439,7 @@ impl Bucket {
         let limit = RETRY_LIMIT + ASSEMBLY_GRACE + GRACE + at_floor(ask.bytes) * 2;
         let mut again = true;
         loop {
-            let edition = self.inner.secret.as_ref().map(|files| files.edition());
+            let edition = self.edition();
             let attempt = tokio::time::timeout(limit, watched(operation())).await;
             let Ok((outcome, answer)) = attempt else {
                 return Err(self.error(ask, BucketFault::Unavailable));
@@ -459,6 +459,12 @@ impl Bucket {
             warn!(%error, "trying once more");
             again = false;
         }
+    }
+
+    /// What is in the files now; `None` where there are none, or they cannot be used.
+    fn edition(&self) -> Option<u64> {
+        let secret = self.inner.secret.as_ref()?.secret().ok()?;
+        Some(secret.edition)
     }
 
     fn secret_changed(&self, used: Option<u64>) -> bool {

@@ -83,7 +83,9 @@ fn by_code(code: &str, action: BucketAction) -> Option<BucketFault> {
         | "InvalidBucketName" => BucketFault::NoBucket,
         "NoSuchKey" | "BlobNotFound" | "ResourceNotFound" => BucketFault::Missing,
         "BlobAlreadyExists" => BucketFault::Exists,
-        "ConditionalRequestConflict" | "OperationAborted" => BucketFault::Unavailable,
+        "ConditionalRequestConflict" | "OperationAborted" | "RequestTimeout" => {
+            BucketFault::Unavailable
+        }
         "ExpiredToken"
         | "InvalidToken"
         | "TokenRefreshRequired"
@@ -141,6 +143,9 @@ fn by_status(status: u16, error: &Error, action: BucketAction) -> BucketFault {
         405 | 501 => BucketFault::NotSupported,
         507 => BucketFault::Full,
         503 => BucketFault::Throttled,
+        408 | 409 => BucketFault::Unavailable,
+        // Whatever it is, it will be the same the next time.
+        400..=499 => BucketFault::NotSupported,
         _ => BucketFault::Unavailable,
     }
 }

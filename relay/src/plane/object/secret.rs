@@ -149,11 +149,6 @@ impl SecretFiles {
         self.secret().is_ok_and(|secret| secret.edition != used)
     }
 
-    /// The edition in use; 0 before the first.
-    pub(super) fn edition(&self) -> u64 {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).edition
-    }
-
     fn stamps(&self) -> Vec<Option<Stamp>> {
         let stamp = |name| {
             let found = std::fs::metadata(self.directory.join(name)).ok()?;

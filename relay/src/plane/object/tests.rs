@@ -1,6 +1,10 @@
 //! The conformance suite on real servers, and what only some of them can show.
 
-use super::conformance::{self, Site};
+mod conformance;
+mod faults;
+mod issuers;
+
+use self::conformance::Site;
 use super::error::BucketFault;
 use super::{Bucket, PutHow};
 use crate::config::{Credentials, ObjectKind, ObjectSettings};
@@ -15,12 +19,12 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// The provider that the program installs first thing.
-pub(super) fn crypto() {
+fn crypto() {
     // Another test of this process may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-pub(super) fn settings(kind: ObjectKind, endpoint: String, secret: &Path) -> ObjectSettings {
+fn settings(kind: ObjectKind, endpoint: String, secret: &Path) -> ObjectSettings {
     ObjectSettings {
         kind,
         buckets: vec!["planes".to_owned()],
@@ -37,7 +41,7 @@ pub(super) fn settings(kind: ObjectKind, endpoint: String, secret: &Path) -> Obj
 }
 
 /// A directory with a credential as a Kubernetes secret would be mounted.
-pub(super) fn secret(files: &[(&str, &str)]) -> TempDir {
+fn secret(files: &[(&str, &str)]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
         fs::write(directory.path().join(name), text).unwrap();
