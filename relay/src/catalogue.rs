@@ -47,7 +47,7 @@ pub use records::{
 };
 pub use removal::RemoveError;
 pub use seal::SealedPart;
-pub use uploads::UploadRecord;
+pub use uploads::{UploadRecord, Wanted};
 
 use dialect::Store;
 use std::path::Path;

@@ -223,6 +223,7 @@ impl Copier {
         let paths = part_paths(opened.parts, &opened.layout).expect("a copy has parts");
         Place {
             staging: Staging {
+                plane_name: self.target.name.clone(),
                 plane: Arc::clone(&self.target.plane),
                 catalogue: self.catalogue.clone(),
                 clock: Arc::clone(&self.clock),

@@ -4,7 +4,7 @@
 use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord, UploadRecord};
 use crate::commit::{self, Commitment};
 use crate::discard::delete_discards;
-use crate::plane::{PartTarget, Plane, PlaneError, part_path};
+use crate::plane::{PartTarget, Plane, PlaneError, UploadId, part_path};
 use crate::service::{part_paths, plane_path};
 use crate::state::{Relay, blocking, unix_ms};
 use skyspray_link::seam::Clock;
@@ -221,18 +221,37 @@ async fn abort_uploads(
     (name, plane): (&PlaneName, &Arc<Plane>),
     uploads: Vec<UploadRecord>,
 ) -> Result<(), CollectError> {
+    let mut noted = Vec::with_capacity(uploads.len());
+    for record in &uploads {
+        let unknown = record.upload.is_none();
+        noted.push(if unknown { catalogue.uploads_to(name, &record.path).await? } else { vec![] });
+    }
     let aborting = Arc::clone(plane);
     let aborted = blocking(move || {
-        for record in &uploads {
-            let path = RelPath::parse(&record.path)?;
-            let target = PartTarget::try_new(record.job, record.part, path)?;
-            aborting.abort(&target, Some(&record.upload))?;
+        for (record, noted) in uploads.iter().zip(noted) {
+            abort_upload(&aborting, record, &noted)?;
         }
         Ok(uploads)
     });
     let gone = aborted.await;
     let gone = gone.map_err(|source| CollectError::Plane { plane: name.clone(), source })?;
     Ok(catalogue.forget_uploads(&gone).await?)
+}
+
+/// Throws an upload away or, where nobody knows its name, all that are not in `noted`. Blocks.
+fn abort_upload(
+    plane: &Plane,
+    record: &UploadRecord,
+    noted: &[UploadId],
+) -> Result<(), PlaneError> {
+    let path = RelPath::parse(&record.path)?;
+    let target = PartTarget::try_new(record.job, record.part, path)?;
+    if let Some(upload) = &record.upload {
+        return plane.abort(&target, Some(upload));
+    }
+    let open = plane.open_uploads(target.path())?;
+    let mut strays = open.iter().filter(|upload| !noted.contains(upload));
+    strays.try_for_each(|stray| plane.abort(&target, Some(stray)))
 }
 
 /// Removes staging files whose job is not live, whoever left them.

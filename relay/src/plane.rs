@@ -137,6 +137,19 @@ impl Plane {
         }
     }
 
+    /// The uploads to a path that the store holds open, whoever began them. None on planes without
+    /// uploads, and where uploads have no names.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn open_uploads(&self, path: &RelPath) -> Result<Vec<UploadId>, PlaneError> {
+        match self {
+            Self::File(_) => Ok(Vec::new()),
+            Self::Object(plane) => plane.open_uploads(path),
+        }
+    }
+
     /// Whether parts are uploads that the catalogue must remember.
     pub fn has_uploads(&self) -> bool {
         matches!(self, Self::Object(_))

@@ -1,11 +1,12 @@
 //! Parts on their way to a plane, and the note of each upload in the catalogue: what whoever goes on
 //! with a part after a crash must know is recorded before its first byte is written.
 
-use crate::catalogue::{Catalogue, CatalogueError, JobError};
+use crate::catalogue::{Catalogue, CatalogueError, JobError, Wanted};
 use crate::plane::{PartTarget, Plane, PlaneError, StagedPart, Upload};
 use crate::state::unix_ms;
 use skyspray_link::seam::Clock;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
+use skyspray_wire::name::PlaneName;
 use skyspray_wire::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 /// Begins and resumes the parts of one job.
 #[derive(Clone, Debug)]
 pub(crate) struct Staging {
+    pub(crate) plane_name: PlaneName,
     pub(crate) plane: Arc<Plane>,
     pub(crate) catalogue: Catalogue,
     pub(crate) clock: Arc<dyn Clock>,
@@ -55,11 +57,18 @@ impl Staging {
         target: &PartTarget,
         length: Option<u64>,
     ) -> Result<StagedPart, StagingError> {
-        let staged = self.plane.begin(target, length)?;
-        let Some(upload) = staged.upload() else { return Ok(staged) };
+        if !self.plane.has_uploads() {
+            return Ok(self.plane.begin(target, length)?);
+        }
         let (part, path) = (target.part(), target.path().to_string());
         let now_ms = unix_ms(self.clock.now());
         let key = (self.job, self.epoch);
+        let wanted = on_catalogue(self.catalogue.want_upload(key, part, &path, now_ms))?;
+        if wanted == Wanted::Again {
+            self.remove_strays(target, &path)?;
+        }
+        let staged = self.plane.begin(target, length)?;
+        let upload = staged.upload().expect("the parts of this plane are uploads");
         let noted = on_catalogue(self.catalogue.record_upload(key, part, (&path, upload), now_ms));
         if let Err(error) = noted {
             // Nobody knows of the upload: now is the only time to throw it away.
@@ -70,6 +79,18 @@ impl Staging {
             return Err(error.into());
         }
         Ok(staged)
+    }
+
+    /// Throws away uploads to the place of a part that nobody has noted: a crash came between the
+    /// store's answer and the note.
+    fn remove_strays(&self, target: &PartTarget, path: &str) -> Result<(), StagingError> {
+        let open = self.plane.open_uploads(target.path())?;
+        let noted = on_catalogue(self.catalogue.uploads_to(&self.plane_name, path));
+        let noted = noted.map_err(JobError::from)?;
+        for stray in open.iter().filter(|upload| !noted.contains(upload)) {
+            self.plane.abort(target, Some(stray))?;
+        }
+        Ok(())
     }
 
     /// Opens what is staged for a part; see [`Plane::resume`]. Blocks.

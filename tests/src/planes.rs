@@ -15,10 +15,8 @@ pub const LAKE: &str = "lake";
 ///
 /// When a file cannot be written.
 pub fn add_s3(pair: &Pair, s3: &S3, bucket: &str, more: &str) {
-    let secrets = secret_files(
-        pair,
-        &[("aws-key-id", s3.access_key()), ("aws-access-key", s3.secret_key())],
-    );
+    let secrets =
+        secret_files(pair, &[("aws-key-id", s3.access_key()), ("aws-access-key", s3.secret_key())]);
     let mut table = format!(
         "[plane.{LAKE}]\nurl = \"s3://{bucket}/planes/lake\"\nregion = \"{REGION}\"\n\
          endpoint = \"{}\"\ncredentials_dir = \"{}\"\npath_style = true\n",

@@ -1,7 +1,9 @@
--- Uploads to object stores: a store cannot be asked for what was begun, so every upload is noted
--- here before its first piece, and forgotten when it was completed or thrown away.
+-- Uploads to object stores: every upload is noted here before its first piece, and forgotten when
+-- it was completed or thrown away.
 
--- state: 'open' is the one its part goes on with, 'spent' one that is to be thrown away.
+-- state: 'open' is the one its part goes on with, 'spent' one that is to be thrown away. 'wanted',
+-- with an empty upload, stands from before an upload is begun until its name is known: where a
+-- crash leaves it, the store is asked what was begun.
 CREATE TABLE uploads (
     job BLOB NOT NULL REFERENCES jobs (job),
     part INTEGER NOT NULL,
@@ -14,6 +16,8 @@ CREATE TABLE uploads (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX uploads_spent ON uploads (plane, job, part) WHERE state = 'spent';
+
+CREATE INDEX uploads_path ON uploads (plane, path);
 
 -- Pieces of the open upload of a part: what the store wants to hear when it is completed.
 CREATE TABLE upload_pieces (

@@ -10,6 +10,15 @@ use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::name::PlaneName;
 use std::collections::BTreeMap;
 
+/// Whether an upload of a part was ever about to be begun before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    /// Nothing of it can be at the store.
+    First,
+    /// A crash may have left an upload whose name nobody knows.
+    Again,
+}
+
 /// An upload that was begun and neither completed nor thrown away.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UploadRecord {
@@ -17,8 +26,9 @@ pub struct UploadRecord {
     pub job: JobId,
     /// The part it is of.
     pub part: PartIndex,
-    /// What the store calls it.
-    pub upload: UploadId,
+    /// What the store calls it; `None` when only the store can say, because whoever began it
+    /// crashed before it noted that.
+    pub upload: Option<UploadId>,
     /// The path of the part from the plane's root.
     pub path: String,
     /// When it was begun, in milliseconds since 1970.
@@ -31,7 +41,10 @@ impl UploadRecord {
         Ok(Self {
             job: JobId(fields.array("job")?),
             part: PartIndex(fields.number("part")?),
-            upload: UploadId(fields.text("upload")?),
+            upload: match fields.text("state")?.as_str() {
+                "wanted" => None,
+                _ => Some(UploadId(fields.text("upload")?)),
+            },
             path: fields.text("path")?,
             begun_ms: fields.int("begun_ms")?,
         })
@@ -39,6 +52,55 @@ impl UploadRecord {
 }
 
 impl Catalogue {
+    /// Notes that an upload to `path` is about to be begun.
+    ///
+    /// # Errors
+    ///
+    /// The lease is lost, or the catalogue failed: nothing may be begun.
+    pub async fn want_upload(
+        &self,
+        (job, epoch): (JobId, Epoch),
+        part: PartIndex,
+        path: &str,
+        now_ms: i64,
+    ) -> Result<Wanted, JobError> {
+        let mut tx = self.store.begin().await?;
+        let record = fence(&mut tx, job, epoch, now_ms).await?;
+        let noted = sqlx::query(
+            "INSERT INTO uploads (job, part, upload, plane, path, state, begun_ms) \
+             VALUES ($1, $2, '', $3, $4, 'wanted', $5) ON CONFLICT (job, part, upload) DO NOTHING",
+        )
+        .bind(job.0.to_vec())
+        .bind(i64::from(part.0))
+        .bind(record.target.plane().as_str())
+        .bind(path)
+        .bind(now_ms)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(if noted.rows_affected() > 0 { Wanted::First } else { Wanted::Again })
+    }
+
+    /// The uploads noted for a path, of whatever job: all others there are strays.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed.
+    pub async fn uploads_to(
+        &self,
+        plane: &PlaneName,
+        path: &str,
+    ) -> Result<Vec<UploadId>, CatalogueError> {
+        let rows = sqlx::query(
+            "SELECT upload FROM uploads WHERE plane = $1 AND path = $2 AND state <> 'wanted'",
+        )
+        .bind(plane.as_str())
+        .bind(path)
+        .fetch_all(self.store.readers())
+        .await?;
+        rows.iter().map(|row| Fields::new("uploads", row).text("upload").map(UploadId)).collect()
+    }
+
     /// Notes an upload before its first piece. What an earlier upload of the part held counts no
     /// longer, and that upload is to be thrown away.
     ///
@@ -56,6 +118,11 @@ impl Catalogue {
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         let number = i64::from(part.0);
         spend(&mut tx, (job, part)).await?;
+        sqlx::query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND state = 'wanted'")
+            .bind(job.0.to_vec())
+            .bind(number)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query(
             "INSERT INTO uploads (job, part, upload, plane, path, state, begun_ms) \
              VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT (job, part, upload) \
@@ -209,7 +276,7 @@ impl Catalogue {
             sqlx::query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3")
                 .bind(upload.job.0.to_vec())
                 .bind(i64::from(upload.part.0))
-                .bind(upload.upload.0.as_str())
+                .bind(upload.upload.as_ref().map_or("", |upload| upload.0.as_str()))
                 .execute(&mut *tx)
                 .await?;
         }

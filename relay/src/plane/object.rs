@@ -11,6 +11,7 @@ mod many;
 mod probe;
 mod secret;
 mod store;
+mod strays;
 mod transport;
 
 #[cfg(test)]

@@ -200,6 +200,12 @@ impl ObjectPlane {
         }
     }
 
+    pub(super) fn open_uploads(&self, path: &RelPath) -> Result<Vec<UploadId>, PlaneError> {
+        let place = self.place(path)?;
+        let Place { bucket, key, .. } = place.clone();
+        wait(async move { bucket.open_uploads(&key).await }).map_err(|error| place.failed(error))
+    }
+
     pub(super) fn open(&self, path: &RelPath) -> Result<StoredObject, PlaneError> {
         let place = self.place(path)?;
         let stat = self.find(&place)?;

@@ -174,6 +174,7 @@ async fn prepare(
         WriteTarget::Files { .. } => Places::Files(BTreeMap::new()),
     };
     let staging = Staging {
+        plane_name: new.target.plane().clone(),
         plane: Arc::clone(&served.plane),
         catalogue: relay.catalogue.clone(),
         clock: Arc::clone(&relay.clock),

@@ -5,7 +5,8 @@ use super::credentials::Environment;
 use super::error::{BucketAction, BucketError, BucketFault};
 use super::secret::SecretFiles;
 use super::store::{RETRY_LIMIT, Store};
-use super::transport::{ASSEMBLY_GRACE, GRACE, at_floor, watched};
+use super::strays::UploadListing;
+use super::transport::{ASSEMBLY_GRACE, Connector, GRACE, at_floor, watched};
 use crate::config::{ObjectKind, ObjectSettings};
 use bytes::Bytes;
 use object_store::multipart::PartId;
@@ -42,6 +43,7 @@ pub(super) struct Inner {
     /// Endpoint and account: what a bucket's name is unique in.
     service: (Option<String>, String),
     pub(super) store: Store,
+    pub(super) listing: Option<UploadListing>,
     /// The files of a static credential.
     secret: Option<Arc<SecretFiles>>,
     /// One permit for each request that may be under way.
@@ -152,15 +154,20 @@ impl Bucket {
         name: &str,
         environment: Environment<'_>,
     ) -> Result<Self, BucketError> {
-        let (store, secret) = Store::open(settings, name, environment).map_err(|detail| {
+        let refused = |detail| {
             BucketError::new(BucketFault::Settings, BucketAction::Open, name, None).with(detail)
-        })?;
+        };
+        let connector = Connector::to_store(settings).map_err(refused)?;
+        let listing = UploadListing::open(settings, name, &connector).map_err(refused)?;
+        let (store, secret) =
+            Store::open(settings, name, (environment, connector)).map_err(refused)?;
         let requests = settings.concurrency.get() as usize;
         let inner = Inner {
             kind: settings.kind,
             name: name.to_owned(),
             service: (settings.endpoint.clone(), settings.account.clone()),
             store,
+            listing,
             secret,
             requests: Semaphore::new(requests),
         };

@@ -28,10 +28,9 @@ impl Store {
     pub(super) fn open(
         settings: &ObjectSettings,
         bucket: &str,
-        environment: Environment<'_>,
+        (environment, store): (Environment<'_>, Connector),
     ) -> Result<(Self, Option<Arc<SecretFiles>>), BucketDetail> {
-        let authorities = settings.ca_file.as_deref().map(authorities).transpose()?;
-        let store = Connector { service: Service::Store, authorities: authorities.clone() };
+        let authorities = store.authorities.clone();
         let source = Source {
             settings,
             environment,
@@ -142,6 +141,14 @@ fn gcs(source: &Source<'_>, bucket: &str, connector: Connector) -> Opened {
     }
     let store = builder.build().map_err(|_| BucketDetail::Client)?;
     Ok((Store::Gcs(store), files))
+}
+
+impl Connector {
+    /// Makes clients that talk to the store of these settings.
+    pub(super) fn to_store(settings: &ObjectSettings) -> Result<Self, BucketDetail> {
+        let authorities = settings.ca_file.as_deref().map(authorities).transpose()?;
+        Ok(Self { service: Service::Store, authorities })
+    }
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, BucketDetail> {

@@ -1,7 +1,8 @@
 //! What every bucket does, whatever the store: run against each real server by the tests.
 
+use super::super::bucket::ObjectTag;
 use super::super::error::{BucketAction, BucketFault};
-use super::super::{Bucket, BucketError, Capabilities, ObjectTag, PieceId, PutHow, UploadId};
+use super::super::{Bucket, BucketError, Capabilities, PieceId, PutHow, UploadId};
 use crate::config::{Credentials, ObjectKind, ObjectSettings};
 use bytes::Bytes;
 use futures_util::future::join_all;

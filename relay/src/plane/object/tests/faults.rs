@@ -1,7 +1,8 @@
 //! A store that misbehaves: what is tried again, what is said, and what is never said.
 
+use super::super::bucket::ObjectTag;
 use super::super::error::BucketFault;
-use super::super::{Bucket, BucketError, ObjectTag, PieceId, PutHow, UploadId};
+use super::super::{Bucket, BucketError, PieceId, PutHow, UploadId};
 use super::{crypto, secret, settings};
 use crate::config::{ObjectKind, ObjectSettings};
 use axum::Router;
