@@ -242,8 +242,11 @@ fn a_plane_argument_is_a_name_and_a_url() {
     let error = |text: &str| text.parse::<PlaneArg>().unwrap_err().to_string();
 
     assert_eq!(error("data"), "\"data\" is not of the form NAME=URL");
-    assert_eq!(error("data=s3://b"), "bucket \"b\" has an unusable name, expected 3 to 222 of a-z 0-9 . - _ that are no S3 \
-         directory bucket");
+    assert_eq!(
+        error("data=s3://b"),
+        "bucket \"b\" has an unusable name, expected 3 to 222 of a-z 0-9 . - _ that are no S3 \
+         directory bucket"
+    );
     assert_eq!(
         error("Data=file:///x"),
         "plane name \"Data\" is not 1 to 63 of the characters a-z 0-9 - _"

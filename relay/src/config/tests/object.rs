@@ -81,7 +81,8 @@ fn the_bucket_stands_in_the_path_where_a_host_name_could_not_hold_it() {
 
 #[test]
 fn azure_and_google_have_kinds_of_credentials_of_their_own() {
-    let azure = object("url = 'azure://box/p'\naccount = 'acct'\ncredentials = 'managed-identity'\n");
+    let azure =
+        object("url = 'azure://box/p'\naccount = 'acct'\ncredentials = 'managed-identity'\n");
     assert_eq!((azure.kind, azure.account.as_str()), (ObjectKind::Azure, "acct"));
     assert_eq!(azure.credentials, Credentials::ManagedIdentity);
     let google = object("url = 'gs://bucket'\ncredentials = 'instance-metadata'\n");
