@@ -12,7 +12,7 @@ mod units;
 mod tests;
 
 pub use directory::RelayDir;
-pub use object::{Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
+pub use object::{Checksum, Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
 pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
 pub use template::NewRelay;
 pub use units::{Size, UnitError, parse_duration};

@@ -2,6 +2,7 @@
 
 use super::PlaneTable;
 use crate::plane::{BucketUrl, PlaneUrl, PlaneUrlError, check_bucket};
+use serde::Deserialize;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -52,8 +53,23 @@ pub struct ObjectSettings {
     pub allow_http: bool,
     /// S3: whether the bucket stands in the path of requests instead of the host name.
     pub path_style: bool,
+    /// S3: the checksum that the store holds written bytes against.
+    pub checksum: Checksum,
     /// Requests under way at once for each bucket.
     pub concurrency: NonZeroU32,
+}
+
+/// A checksum that travels with every body, for the store to refuse what was damaged on the way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// `crc64nvme`: what Amazon's own clients send, and the cheapest.
+    #[default]
+    Crc64Nvme,
+    /// `sha256`: for stores that do not know the other.
+    Sha256,
+    /// `none`: for stores that know neither.
+    None,
 }
 
 /// Where the right to use a plane's buckets comes from.
@@ -200,7 +216,9 @@ impl PlaneTable {
             PlaneUrl::Gcs(bucket) => (ObjectKind::Gcs, bucket),
         };
         match kind {
-            ObjectKind::S3 => self.refuse_foreign("s3", &[COMMON, &["region", "path_style"]])?,
+            ObjectKind::S3 => {
+                self.refuse_foreign("s3", &[COMMON, &["region", "path_style", "checksum"]])?
+            }
             ObjectKind::Azure => self.refuse_foreign("azure", &[COMMON, &["account"]])?,
             ObjectKind::Gcs => self.refuse_foreign("gs", &[COMMON])?,
         }
@@ -222,6 +240,7 @@ impl PlaneTable {
             path_style: self
                 .path_style
                 .unwrap_or(endpoint.is_some() || bucket.bucket.contains('.')),
+            checksum: self.checksum.unwrap_or_default(),
             concurrency: concurrency(self.concurrency.unwrap_or(CONCURRENCY_DEFAULT))?,
             endpoint,
         }))
@@ -242,6 +261,7 @@ impl PlaneTable {
             ("ca_file", self.ca_file.is_some()),
             ("allow_http", self.allow_http.is_some()),
             ("path_style", self.path_style.is_some()),
+            ("checksum", self.checksum.is_some()),
             ("concurrency", self.concurrency.is_some()),
         ];
         let foreign = |&(key, given): &(&'static str, bool)| {

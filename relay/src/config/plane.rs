@@ -1,6 +1,6 @@
 //! `[plane.NAME]`: one plane as written and as used.
 
-use super::object::{ObjectConfigError, ObjectSettings};
+use super::object::{Checksum, ObjectConfigError, ObjectSettings};
 use crate::plane::{Layout, PlaneUrl, PlaneUrlError};
 use serde::Deserialize;
 use skyspray_wire::limits::PARTS_MAX;
@@ -51,6 +51,8 @@ pub struct PlaneTable {
     pub allow_http: Option<bool>,
     /// S3: whether the bucket stands in the path.
     pub path_style: Option<bool>,
+    /// S3: the checksum of written bytes.
+    pub checksum: Option<Checksum>,
     /// Objects: requests under way at once for each bucket.
     pub concurrency: Option<u32>,
 }

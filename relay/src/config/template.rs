@@ -57,7 +57,7 @@ const LIMITS: &str = r#"
 # sessions_per_agent = 4
 
 # [plane.NAME]
-# url = "file:///path"     # a directory
+# url = "file:///path"     # a directory, or s3://, azure:// or gs:// bucket/prefix
 # category = "data"        # or "lz": plain files only, no sprays
 # default_parts = 1        # of a spray that does not say how many
 # devices = 1              # HPCC numDevices

@@ -1,5 +1,7 @@
 //! What `relay.toml` may say, and what is said about it when it is wrong.
 
+mod object;
+
 use super::*;
 use crate::plane::{Layout, PlaneUrl};
 use std::error::Error as _;
@@ -138,12 +140,18 @@ fn values_out_of_range_say_what_is_expected() {
 fn planes_of_other_kinds_and_layouts_are_refused_by_name() {
     let url = |url: &str| complaint(&format!("[plane.x]\nurl = '{url}'\n"));
 
-    assert_eq!(url("s3://bucket/a"), "plane x: plane kind \"s3\" is not supported, expected file");
+    assert_eq!(
+        url("hdfs://bucket/a"),
+        "plane x: plane kind \"hdfs\" is not supported, expected file, s3, azure or gs"
+    );
     assert_eq!(
         url("file://host/a"),
         "plane x: url \"file://host/a\" has no absolute path, expected file:///path"
     );
-    assert_eq!(url("/srv/x"), "plane x: url \"/srv/x\" has no kind, expected file:///path");
+    assert_eq!(
+        url("/srv/x"),
+        "plane x: url \"/srv/x\" has no kind, expected file:///path or s3://bucket/prefix"
+    );
     assert_eq!(
         complaint("[plane.x]\nurl = 'file:///x'\nlayout = 'generation'\n"),
         "plane x: layout \"generation\" is not supported, expected hpcc"
@@ -234,7 +242,11 @@ fn a_plane_argument_is_a_name_and_a_url() {
     let error = |text: &str| text.parse::<PlaneArg>().unwrap_err().to_string();
 
     assert_eq!(error("data"), "\"data\" is not of the form NAME=URL");
-    assert_eq!(error("data=s3://b"), "plane kind \"s3\" is not supported, expected file");
+    assert_eq!(
+        error("data=s3://b"),
+        "bucket \"b\" has an unusable name, expected 3 to 222 of a-z 0-9 . - _ that are no S3 \
+         directory bucket"
+    );
     assert_eq!(
         error("Data=file:///x"),
         "plane name \"Data\" is not 1 to 63 of the characters a-z 0-9 - _"

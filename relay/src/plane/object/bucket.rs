@@ -431,8 +431,8 @@ impl Bucket {
     }
 
     /// Runs one operation: waits for its turn, bounds its time, says what its failure means. It is
-    /// tried once more when another credential has come into the files meanwhile (F15), or when
-    /// bytes were damaged on the way (F17).
+    /// tried once more when another credential has come into the files meanwhile (F15), when bytes
+    /// were damaged on the way (F17), or when a connection broke under a removal.
     pub(super) async fn run<T, F>(
         &self,
         ask: Ask<'_>,
@@ -458,6 +458,10 @@ impl Bucket {
             let mended = match error.fault() {
                 BucketFault::Denied => self.secret_changed(edition),
                 BucketFault::Corrupt => true,
+                // The client crate takes these for requests that must not be repeated.
+                BucketFault::Unavailable => {
+                    matches!(ask.action, BucketAction::Remove | BucketAction::Abort)
+                }
                 _ => false,
             };
             if !again || !mended {

@@ -4,8 +4,8 @@ use super::credentials::{Environment, Source};
 use super::error::BucketDetail;
 use super::secret::SecretFiles;
 use super::transport::{Connector, Service};
-use crate::config::{ObjectKind, ObjectSettings};
-use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut};
+use crate::config::{Checksum, ObjectKind, ObjectSettings};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum as S3Checksum, S3ConditionalPut};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::list::PaginatedListStore;
@@ -81,11 +81,16 @@ fn s3(source: &Source<'_>, bucket: &str, connector: Connector) -> Opened {
         .with_region(&settings.region)
         .with_virtual_hosted_style_request(!settings.path_style)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_checksum_algorithm(Checksum::CRC64NVME)
+        // Under TLS a signature of the body adds nothing but a SHA-256 of every byte.
         .with_unsigned_payload(!plain)
         .with_client_options(source.options.clone())
         .with_retry(source.retry.clone())
         .with_http_connector(connector);
+    builder = match settings.checksum {
+        Checksum::Crc64Nvme => builder.with_checksum_algorithm(S3Checksum::CRC64NVME),
+        Checksum::Sha256 => builder.with_checksum_algorithm(S3Checksum::SHA256),
+        Checksum::None => builder,
+    };
     if let Some(endpoint) = &settings.endpoint {
         builder = builder.with_endpoint(hosted(endpoint, bucket, settings.path_style));
     }

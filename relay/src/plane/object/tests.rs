@@ -7,10 +7,12 @@ mod issuers;
 use self::conformance::Site;
 use super::error::BucketFault;
 use super::{Bucket, PutHow};
-use crate::config::{Credentials, ObjectKind, ObjectSettings};
+use crate::config::{Checksum, Credentials, ObjectKind, ObjectSettings};
 use bytes::Bytes;
+use skyspray_tests::server::azurite::{ACCOUNT, Azurite};
 use skyspray_tests::server::ca::TestCa;
 use skyspray_tests::server::ministack::Ministack;
+use skyspray_tests::server::nginx::HttpProxy;
 use skyspray_tests::server::s3::S3;
 use skyspray_tests::server::seaweed::Seaweed;
 use std::fs;
@@ -32,10 +34,11 @@ fn settings(kind: ObjectKind, endpoint: String, secret: &Path) -> ObjectSettings
         allow_http: endpoint.starts_with("http://"),
         endpoint: Some(endpoint),
         region: "us-east-1".to_owned(),
-        account: "skyspray".to_owned(),
+        account: ACCOUNT.to_owned(),
         credentials: Credentials::Static { directory: secret.to_owned() },
         ca_file: None,
         path_style: true,
+        checksum: Checksum::Crc64Nvme,
         concurrency: NonZeroU32::new(16).unwrap(),
     }
 }
@@ -95,6 +98,65 @@ async fn ministack_conforms() {
     let secret = secret.path().to_owned();
 
     conformance::all(&Site { settings, secret, checks_credentials: false }).await;
+}
+
+#[tokio::test]
+async fn azurite_over_tls_with_a_private_authority_conforms() {
+    crypto();
+    let ca = TestCa::new().unwrap();
+    let server = Azurite::start(Some(&ca)).unwrap();
+    server.blobs().create_container("planes").unwrap();
+    let secret = secret(&[("key", &server.blobs().access_key())]);
+    let mut settings = settings(ObjectKind::Azure, server.blobs().endpoint(), secret.path());
+    settings.ca_file = Some(ca.write(secret.path()).unwrap());
+    let secret = secret.path().to_owned();
+
+    conformance::all(&Site { settings, secret, checks_credentials: true }).await;
+}
+
+/// The client for Google Cloud Storage on a stand-in: the requests are Google's, what answers them
+/// is an S3 server. It shows what the client does, and nothing of Google's own service.
+#[tokio::test]
+async fn the_google_client_conforms_on_its_stand_in() {
+    crypto();
+    let server = Ministack::start().unwrap();
+    server.s3().create_bucket("planes").unwrap();
+    let front = HttpProxy::google(server.port()).unwrap();
+    let account =
+        r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#;
+    let secret = secret(&[("service-account.json", account)]);
+    let settings = settings(ObjectKind::Gcs, front.url(), secret.path());
+    let secret = secret.path().to_owned();
+
+    conformance::all(&Site { settings, secret, checks_credentials: false }).await;
+}
+
+#[tokio::test]
+async fn a_web_identity_is_traded_for_a_credential() {
+    crypto();
+    let ca = TestCa::new().unwrap();
+    let server = Ministack::start().unwrap();
+    server.s3().create_bucket("planes").unwrap();
+    let front = HttpProxy::tls(&ca, server.port(), "sts.us-east-1.amazonaws.com").unwrap();
+    let files = secret(&[("token", "header.payload.signature")]);
+    let mut settings = settings(ObjectKind::S3, server.s3().endpoint(), files.path());
+    settings.credentials = Credentials::WebIdentity;
+    settings.ca_file = Some(ca.write(files.path()).unwrap());
+    let url = front.url();
+    let environment = |variable: &str| match variable {
+        "AWS_WEB_IDENTITY_TOKEN_FILE" => Some(files.path().join("token").display().to_string()),
+        "AWS_ROLE_ARN" => Some("arn:aws:iam::000000000000:role/planes".to_owned()),
+        "AWS_ENDPOINT_URL_STS" => Some(url.clone()),
+        _ => None,
+    };
+    let bucket = Bucket::open_in(&settings, "planes", &environment).unwrap();
+
+    bucket.put("a", Bytes::from_static(b"x"), PutHow::Create).await.unwrap();
+    assert_eq!(server.s3().get("planes", "a").unwrap(), Some(b"x".to_vec()));
+
+    drop(front);
+    let again = Bucket::open_in(&settings, "planes", &environment).unwrap();
+    assert_eq!(again.stat("a").await.unwrap_err().fault(), BucketFault::Unavailable);
 }
 
 #[tokio::test]

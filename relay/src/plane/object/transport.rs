@@ -132,9 +132,10 @@ fn time_limit(request: &HttpRequest) -> Duration {
         .iter()
         .any(|name| headers.contains_key(*name));
     let query = request.uri().query().unwrap_or_default();
+    let many = query.contains("comp=batch") || query.split('&').any(|pair| pair == "delete");
     let completes = query.contains("comp=blocklist")
         || (request.method() == reqwest::Method::POST && query.contains("uploadId="));
-    let grace = if copies || completes { ASSEMBLY_GRACE } else { GRACE };
+    let grace = if copies || completes || many { ASSEMBLY_GRACE } else { GRACE };
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     grace + at_floor(length.unwrap_or(0))
 }
@@ -182,10 +183,47 @@ const RATE_FLOOR: u64 = 1 << 20;
 /// What a store may take beyond the time for the bytes.
 pub(super) const GRACE: Duration = Duration::from_secs(20);
 
-/// The same where it puts an object together or copies it.
+/// The same where it puts an object together, copies it or removes many.
 pub(super) const ASSEMBLY_GRACE: Duration = Duration::from_secs(300);
 
 /// Longest wait for the text of a failing answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 const ANSWER_BYTES_MAX: usize = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::client::HttpRequestBody;
+    use reqwest::Method;
+
+    #[test]
+    fn time_grows_with_the_bytes_and_where_the_store_has_work() {
+        let limit = |method: Method, uri: &str, bytes: u64| {
+            let mut request = HttpRequest::new(HttpRequestBody::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = uri.parse().unwrap();
+            request.headers_mut().insert(CONTENT_LENGTH, bytes.into());
+            time_limit(&request).as_secs()
+        };
+        assert_eq!(limit(Method::PUT, "http://h/b/k?partNumber=1&uploadId=u", 0), 20);
+        assert_eq!(limit(Method::PUT, "http://h/b/k?partNumber=1&uploadId=u", 64 << 20), 84);
+        assert_eq!(limit(Method::POST, "http://h/b/k?uploadId=u", 900), 300);
+        assert_eq!(limit(Method::PUT, "http://h/c/k?comp=blocklist", 900), 300);
+        assert_eq!(limit(Method::POST, "http://h/b?delete", 3 << 20), 303);
+        assert_eq!(limit(Method::DELETE, "http://h/b/delete", 0), 20);
+    }
+
+    #[test]
+    fn codes_are_found_in_what_stores_and_issuers_say() {
+        assert_eq!(code_in("<?xml?><Error><Code>NoSuchKey</Code><Message>"), Some("NoSuchKey"));
+        assert_eq!(code_in(r#"{"error": "invalid_grant", "x": 1}"#), Some("invalid_grant"));
+        assert_eq!(code_in("<html>502 Bad Gateway"), None);
+        assert_eq!(ErrorCode::of("AKIA7Q2W3E4R5T6Y7U8I").as_str(), "");
+        assert_eq!(ErrorCode::of("has space").as_str(), "");
+        assert_eq!(
+            ErrorCode::of("XAmzContentSHA256Mismatch").as_str(),
+            "XAmzContentSHA256Mismatch"
+        );
+    }
+}

@@ -118,6 +118,23 @@ async fn a_workload_identity_trades_the_token_of_the_pod() {
 }
 
 #[tokio::test]
+async fn a_shared_access_signature_goes_into_requests_and_nowhere_else() {
+    let fake = Fake::start(|number, _| if number == 0 { stored() } else { status(403, "") }).await;
+    let files = secret(&[("token", "?sv=2024-01-01&sp=rwdl&sig=Canary%2BSignature%3D\n")]);
+    let directory = files.path().to_owned();
+    let credentials = Credentials::Static { directory };
+    let bucket = bucket(&fake, ObjectKind::Azure, credentials, &[]).unwrap();
+
+    put(&bucket).await.unwrap();
+    let error = put(&bucket).await.unwrap_err();
+
+    let target = &fake.asked()[0].target;
+    assert!(target.contains("sig=Canary%2BSignature%3D"), "{target}");
+    assert_eq!(error.fault(), BucketFault::Denied);
+    assert!(!format!("{error} {error:?}").contains("Canary"), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_issuer_that_refuses_denies() {
     let fake = Fake::start(|_, _| status(400, r#"{"error":"invalid_client"}"#)).await;
     let url = format!("{}/msi", fake.url);
