@@ -178,7 +178,7 @@ fn a_cancelled_spray_leaves_no_upload_behind() {
     let listed = pair.relay.admin(args!["job", "list"]).unwrap().text();
     let wuid = listed.split('"').find(|text| text.starts_with('D') && text.contains('-'));
     let open = server.s3().open_uploads(BUCKET).unwrap();
-    assert_eq!(open.len(), 2, "one upload for each part");
+    assert!(matches!(open.len(), 1 | 2), "one upload for each part begun: {open:?}");
 
     operator(&pair, args!["job", "cancel", wuid.expect("the job is listed")]);
 
