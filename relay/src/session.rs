@@ -244,13 +244,16 @@ async fn serve_streams(greeted: &Arc<Greeted>, identity: &AgentIdentity) -> Sess
     error
 }
 
-/// A peer that breaks the protocol loses its session.
+/// A peer that breaks the protocol, or falls silent in the middle of something, loses its session.
 fn end_if_broken(greeted: &Greeted, error: &SessionError) {
-    if matches!(error, SessionError::Malformed(_) | SessionError::Silent { .. }) {
-        let error = error as &dyn std::error::Error;
-        tracing::warn!(agent = %greeted.agent, error, "session closed");
-        greeted.session.close(CloseCode::Malformed);
-    }
+    let code = match error {
+        SessionError::Malformed(_) => CloseCode::Malformed,
+        SessionError::Silent { .. } => CloseCode::Idle,
+        _ => return,
+    };
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(agent = %greeted.agent, error, "session closed");
+    greeted.session.close(code);
 }
 
 async fn serve_stream_of(

@@ -23,6 +23,10 @@ const WINDOW_BYTES_START: u64 = 4 * 1024 * 1024;
 /// Largest window of a session, in bytes.
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Window of one stream, in bytes. As much may lie unread in a stream whose reader waits for memory;
+/// the window of the session grows by it meanwhile, so that the other streams go on.
+const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+
 /// A session on which nothing comes for this long is lost.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -305,14 +309,14 @@ fn transport(side: Side) -> TransportConfig {
     };
     let idle = IdleTimeout::try_from(IDLE).expect("the idle time fits");
     let window = VarInt::from_u64(WINDOW_BYTES_START).expect("the window fits");
-    let window_max = VarInt::from_u64(WINDOW_BYTES_MAX).expect("the window fits");
+    let stream_window = VarInt::from_u64(STREAM_WINDOW_BYTES).expect("the window fits");
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .max_idle_timeout(Some(idle))
         .keep_alive_interval((side == Side::Edge).then_some(KEEP_ALIVE))
-        .stream_receive_window(window_max)
+        .stream_receive_window(stream_window)
         .receive_window(window)
         .send_window(WINDOW_BYTES_START)
         .datagram_receive_buffer_size(None)
@@ -325,6 +329,7 @@ fn transport(side: Side) -> TransportConfig {
 fn tuned(connection: quinn::Connection) -> Session {
     let session = Session::new(connection);
     let weak = session.connection().clone();
+    let unread = session.unread().clone();
     tokio::spawn(async move {
         let mut interval = tokio::time::interval(TUNE_INTERVAL);
         let (mut sent, mut received) = (0, 0);
@@ -340,7 +345,8 @@ fn tuned(connection: quinn::Connection) -> Session {
                 (product as u64).clamp(WINDOW_BYTES_START, WINDOW_BYTES_MAX)
             };
             weak.set_send_window(fit(stats.udp_tx.bytes - sent));
-            let window = VarInt::from_u64(fit(stats.udp_rx.bytes - received));
+            let held = unread.count() * STREAM_WINDOW_BYTES;
+            let window = VarInt::from_u64(fit(stats.udp_rx.bytes - received) + held);
             weak.set_receive_window(window.expect("the window fits"));
             (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
         }

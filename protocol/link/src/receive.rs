@@ -3,7 +3,7 @@
 
 use crate::codec::Decompressor;
 use crate::seam::files::{BufferPool, PooledBuf};
-use crate::session::{DataStream, SessionError};
+use crate::session::{DataStream, SessionError, Unread};
 use quinn::{RecvStream, SendStream};
 use skyspray_wire::chunk::{CHUNK_HEADER_BYTES, ChunkHeader, Encoding};
 use skyspray_wire::digest::{ChunkValue, PartTree};
@@ -314,9 +314,9 @@ pub async fn serve_stream<S: Sink>(
     pool: Arc<ReceivePool>,
     find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
 ) -> Result<(), SessionError> {
-    let DataStream { send, recv } = stream;
+    let DataStream { send, recv, unread } = stream;
     let (answers, waiting) = mpsc::channel(ACK_QUEUE);
-    let reader = read_chunks(recv, pool, find, answers);
+    let reader = read_chunks((recv, unread), pool, find, answers);
     let writer = write_answers(send, waiting);
     let (read, written) = tokio::join!(reader, writer);
     read.and(written)
@@ -330,7 +330,7 @@ enum Answer {
 }
 
 async fn read_chunks<S: Sink>(
-    mut recv: RecvStream,
+    (mut recv, unread): (RecvStream, Unread),
     pool: Arc<ReceivePool>,
     find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
     answers: mpsc::Sender<Answer>,
@@ -349,8 +349,13 @@ async fn read_chunks<S: Sink>(
             Ok(Admission::Write(chunk)) => {
                 let (part, reading) = (header.part, Some(Arc::clone(&job)));
                 let mut arriving = Arriving { job: reading, part, chunk };
-                let body = read_body(&mut recv, &pool, &header).await?;
+                let held = unread.hold();
+                let body = pool.bodies.take_for(header.wire_length as usize).await;
+                drop(held);
+                let body = read_body(&mut recv, body, &header).await?;
+                let held = unread.hold();
                 let permit = Arc::clone(&depth).acquire_owned().await;
+                drop(held);
                 let permit = permit.expect("the semaphore is never closed");
                 let Ok(write) = Arc::clone(&job.writes).try_acquire_owned() else {
                     // Only a retired job has no permit left.
@@ -428,11 +433,10 @@ async fn read_header(recv: &mut RecvStream) -> Result<Option<ChunkHeader>, Sessi
 
 async fn read_body(
     recv: &mut RecvStream,
-    pool: &ReceivePool,
+    mut body: PooledBuf,
     header: &ChunkHeader,
 ) -> Result<PooledBuf, SessionError> {
     let length = header.wire_length as usize;
-    let mut body = pool.bodies.take_for(length).await;
     for piece in body.space()[..length].chunks_mut(PROGRESS_BYTES) {
         within_deadline(recv.read_exact(piece)).await??;
     }

@@ -187,7 +187,7 @@ impl SendJob {
                     self.handle_acks(&reply.map_err(SendError::Refused)?)?;
                 }
                 Some(stream) = lane.streams.recv() => {
-                    let DataStream { send, recv } = stream;
+                    let DataStream { send, recv, .. } = stream;
                     tasks.spawn(write_chunks(send, Arc::clone(&queue)));
                     tasks.spawn(read_replies(recv, self.job, replies.clone()));
                 }

@@ -6,6 +6,8 @@ use rustls_pki_types::CertificateDer;
 use skyspray_wire::ids::JobId;
 use skyspray_wire::message::{STREAM_CHUNKS_TO_EDGE, STREAM_CHUNKS_TO_RELAY, STREAM_REQUEST};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -144,6 +146,37 @@ impl From<quinn::WriteError> for SessionError {
 #[derive(Clone, Debug)]
 pub struct Session {
     connection: quinn::Connection,
+    unread: Unread,
+}
+
+/// Counts the streams of a session that hold bytes nobody reads for the moment.
+///
+/// Such bytes use up the window of the whole session. Without room for them a stream that is being
+/// read, and keeps memory for what is to come, would starve behind one that waits for that memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unread(Arc<AtomicU64>);
+
+/// One stream that is not read, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(Unread);
+
+impl Unread {
+    /// The stream is not read while what this returns is kept.
+    pub(crate) fn hold(&self) -> Held {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(self.clone())
+    }
+
+    /// How many streams are not read.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A stream the edge opened, as the relay accepts it.
@@ -162,11 +195,16 @@ pub enum Accepted {
 pub struct DataStream {
     pub(crate) send: SendStream,
     pub(crate) recv: RecvStream,
+    pub(crate) unread: Unread,
 }
 
 impl Session {
+    pub(crate) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
     pub(crate) fn new(connection: quinn::Connection) -> Self {
-        Self { connection }
+        Self { connection, unread: Unread::default() }
     }
 
     /// Where the peer is, as far as this host sees it.
@@ -213,7 +251,7 @@ impl Session {
     /// The session is gone.
     pub async fn open_chunks_to_relay(&self) -> Result<DataStream, SessionError> {
         let (send, recv) = self.open(&[STREAM_CHUNKS_TO_RELAY]).await?;
-        Ok(DataStream { send, recv })
+        Ok(DataStream { send, recv, unread: self.unread.clone() })
     }
 
     /// Opens a stream for the chunks of read job `job`.
@@ -225,7 +263,7 @@ impl Session {
         let mut preamble = vec![STREAM_CHUNKS_TO_EDGE];
         preamble.extend_from_slice(&job.0);
         let (send, recv) = self.open(&preamble).await?;
-        Ok(DataStream { send, recv })
+        Ok(DataStream { send, recv, unread: self.unread.clone() })
     }
 
     async fn open(&self, preamble: &[u8]) -> Result<(SendStream, RecvStream), SessionError> {
@@ -242,7 +280,7 @@ impl Session {
     /// The session is gone.
     pub async fn accept(&self) -> Result<Incoming, SessionError> {
         let (send, recv) = self.connection.accept_bi().await?;
-        Ok(Incoming { send, recv })
+        Ok(Incoming { send, recv, unread: self.unread.clone() })
     }
 
     /// Closes the session and all its streams at once.
@@ -306,6 +344,7 @@ pub struct PathReport {
 pub struct Incoming {
     send: SendStream,
     recv: RecvStream,
+    unread: Unread,
 }
 
 impl Incoming {
@@ -319,14 +358,14 @@ impl Incoming {
         timeout(PREAMBLE_DEADLINE, self.read_kind()).await.map_err(|_| deadline)?.map(|kind| {
             match kind {
                 Kind::Request => Accepted::Request(Exchange::new(self.send, self.recv)),
-                Kind::ToRelay => {
-                    Accepted::ChunksToRelay(DataStream { send: self.send, recv: self.recv })
-                }
-                Kind::ToEdge(job) => {
-                    Accepted::ChunksToEdge(job, DataStream { send: self.send, recv: self.recv })
-                }
+                Kind::ToRelay => Accepted::ChunksToRelay(self.data()),
+                Kind::ToEdge(job) => Accepted::ChunksToEdge(job, self.data()),
             }
         })
+    }
+
+    fn data(self) -> DataStream {
+        DataStream { send: self.send, recv: self.recv, unread: self.unread }
     }
 
     async fn read_kind(&mut self) -> Result<Kind, SessionError> {

@@ -185,3 +185,31 @@ fn a_cancelled_spray_leaves_no_upload_behind() {
     assert_no_upload_is_left(&pair, server.s3());
     assert_eq!(server.s3().list(BUCKET, "").unwrap(), Vec::<String>::new());
 }
+
+/// I18: what the relay holds is set by its budget, however many sprays it serves. With
+/// `SKYSPRAY_BIG=1` eight sprays of 1 GiB run at once, otherwise of 96 MiB.
+#[test]
+fn memory_of_the_relay_stays_bounded_while_eight_sprays_run_to_a_bucket_at_once() {
+    let (pair, server) = on_seaweed("");
+    let big = std::env::var_os("SKYSPRAY_BIG").is_some_and(|value| value == "1");
+    let length = if big { 1024 * MIB } else { 96 * MIB };
+    let source = pair.edge.file("source.bin");
+    random_file(&source, length, 35).unwrap();
+    let fixed = ["--format", "fixed", "--record-size", "1", "--parts", "4"];
+    let began = std::time::Instant::now();
+
+    let sprays: Vec<_> =
+        (0..8).map(|n| pair.begin(spray(&source, &format!("t::file {n}"), &fixed))).collect();
+    for mut running in sprays {
+        let output = running.finish_within(Duration::from_secs(900), &|| false);
+        output.and_then(Output::done).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    let seconds = began.elapsed().as_secs_f64();
+    let peak = pair.relay.process().memory_bytes_peak().expect("the relay serves");
+    let rate = 8.0 * length as f64 / seconds / 1e6;
+    eprintln!("8 sprays of {} MiB: relay {} MiB, {rate:.0} MB/s", length / MIB, peak / MIB);
+    assert!(peak <= 320 * MIB, "the relay had {peak} bytes resident");
+    assert_comes_back(&pair, "t::file 7", &source);
+    assert_no_upload_is_left(&pair, server.s3());
+}
