@@ -262,11 +262,6 @@ impl BucketError {
         self.0.fault
     }
 
-    /// What was asked.
-    pub(in crate::plane) fn action(&self) -> BucketAction {
-        self.0.action
-    }
-
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
         self.0.fault.remedy()

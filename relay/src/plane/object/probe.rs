@@ -21,7 +21,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// The first thing that does not work; [`BucketError::action`] names it.
+    /// The first thing that does not work.
     pub(in crate::plane) async fn probe(&self, prefix: &str) -> Result<Capabilities, BucketError> {
         let keys = ["created", "uploaded", "copied"].map(|name| format!("{prefix}{name}"));
         let tried = self.try_keys(prefix, &keys).await;

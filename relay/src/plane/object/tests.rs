@@ -6,9 +6,13 @@ mod issuers;
 
 use self::conformance::Site;
 use super::error::BucketFault;
+use super::transport::{Connector, Service};
 use super::{Bucket, PutHow};
 use crate::config::{Checksum, Credentials, ObjectKind, ObjectSettings};
 use bytes::Bytes;
+use object_store::ClientOptions;
+use object_store::aws::{AwsAuthorizer, AwsCredential};
+use object_store::client::{HttpConnector as _, HttpRequestBody};
 use skyspray_tests::server::azurite::{ACCOUNT, Azurite};
 use skyspray_tests::server::ca::TestCa;
 use skyspray_tests::server::ministack::Ministack;
@@ -157,6 +161,34 @@ async fn a_web_identity_is_traded_for_a_credential() {
     drop(front);
     let again = Bucket::open_in(&settings, "planes", &environment).unwrap();
     assert_eq!(again.stat("a").await.unwrap_err().fault(), BucketFault::Unavailable);
+}
+
+/// F17: what the checksum is for. The request is what the client would send, but for the checksum.
+#[tokio::test]
+async fn a_body_that_does_not_fit_its_checksum_is_refused_by_the_store() {
+    let SeaweedSite { server, secret: _secret, site } = SeaweedSite::start();
+    let bytes = Bytes::from_static(b"bytes");
+    site.bucket().put("good", bytes.clone(), PutHow::Create).await.unwrap();
+    let credential = AwsCredential {
+        key_id: server.s3().access_key().to_owned(),
+        secret_key: server.s3().secret_key().to_owned(),
+        token: None,
+    };
+    let mut request = axum::http::Request::put(format!("{}/planes/bad", server.s3().endpoint()))
+        .header("x-amz-checksum-crc64nvme", "AAAAAAAAAAA=")
+        .body(HttpRequestBody::from(bytes))
+        .unwrap();
+    AwsAuthorizer::new(&credential, "s3", "us-east-1").try_authorize(&mut request, None).unwrap();
+    let pem = fs::read(site.settings.ca_file.as_ref().unwrap()).unwrap();
+    let authorities = Some(reqwest::Certificate::from_pem_bundle(&pem).unwrap());
+    let connector = Connector { service: Service::Store, authorities };
+    let client = connector.connect(&ClientOptions::new()).unwrap();
+
+    let response = client.execute(request).await.unwrap();
+
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.into_body().bytes().await.unwrap(), "BadDigest");
+    assert_eq!(server.s3().list("planes", "").unwrap(), ["good"]);
 }
 
 #[tokio::test]

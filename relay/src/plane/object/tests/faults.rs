@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use std::fs;
 use std::io;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -159,6 +160,32 @@ async fn nobody_is_sent_to_another_host() {
     assert_eq!(error.fault(), BucketFault::Settings);
     assert_eq!(fake.asked().len(), 1);
     assert_eq!(other.asked().len(), 0);
+}
+
+/// The environment of a process cannot be changed safely, so a second one has the proxy in its.
+#[tokio::test]
+async fn no_proxy_of_the_environment_is_asked() {
+    const CHILD: &str = "SKYSPRAY_TEST_STORE";
+    let secret = aws();
+    if let Ok(url) = std::env::var(CHILD) {
+        crypto();
+        let settings = settings(ObjectKind::S3, url, secret.path());
+        put(&Bucket::open(&settings, "planes").unwrap()).await.unwrap();
+        return;
+    }
+    let (store, proxy) = (Fake::start(|_, _| stored()).await, Fake::start(|_, _| stored()).await);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "plane::object::tests::faults::no_proxy_of_the_environment_is_asked"]);
+    child.env(CHILD, &store.url).env_remove("NO_PROXY").env_remove("no_proxy");
+    for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(variable, &proxy.url);
+    }
+
+    let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(store.asked().len(), 1);
+    assert_eq!(proxy.asked().len(), 0);
 }
 
 #[derive(Clone, Default)]
