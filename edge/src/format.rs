@@ -134,7 +134,9 @@ impl Explain for FormatError {
             Self::Unsaid { .. } => Some(
                 "say --format csv, or --format fixed with --record-size; --help has all".into(),
             ),
-            Self::Options(OptionError::NoRowTag) => Some("name the elements that are rows, as in --row-tag Row".into()),
+            Self::Options(OptionError::NoRowTag) => {
+                Some("name the elements that are rows, as in --row-tag Row".into())
+            }
             _ => None,
         }
     }

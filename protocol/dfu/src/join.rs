@@ -135,10 +135,7 @@ impl Joined {
     /// # Errors
     ///
     /// [`JoinError`].
-    pub fn of_file(
-        attributes: &[(String, String)],
-        parts: &[Stored],
-    ) -> Result<Self, JoinError> {
+    pub fn of_file(attributes: &[(String, String)], parts: &[Stored]) -> Result<Self, JoinError> {
         let value = |name: &str| {
             attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
         };

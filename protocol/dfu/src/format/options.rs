@@ -5,8 +5,8 @@
 use super::csv::Role;
 use super::documents::DOCUMENT_RECORD_DEFAULT;
 use super::{
-    ByteOrder, CsvError, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat, RowError,
-    VARIABLE_RECORD_DEFAULT, XmlFormat,
+    ByteOrder, CsvError, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat,
+    RowError, VARIABLE_RECORD_DEFAULT, XmlFormat,
 };
 use crate::encoding::DeclaredEncoding;
 use std::num::NonZeroU32;
@@ -268,8 +268,7 @@ mod tests {
     #[test]
     fn a_name_without_a_known_ending_must_be_told_its_format() {
         assert_eq!(FormatOptions::default().resolve("a.bin"), Err(OptionError::Unsaid));
-        let fixed =
-            FormatOptions { format: Some(FormatName::Fixed), ..FormatOptions::default() };
+        let fixed = FormatOptions { format: Some(FormatName::Fixed), ..FormatOptions::default() };
         assert_eq!(fixed.resolve("a.csv"), Err(OptionError::NoRecordSize));
     }
 }
