@@ -67,7 +67,7 @@ impl Api {
     /// The right to read content until it is dropped.
     fn read_slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let slot = Arc::clone(&self.reads).try_acquire_owned();
-        slot.map_err(|_| ApiError::Busy { what: "16 reads" })
+        slot.map_err(|_| ApiError::Busy { what: "reads", max: READS_MAX })
     }
 }
 
@@ -108,7 +108,7 @@ async fn ready(State(api): State<Arc<Api>>) -> StatusCode {
 async fn limit(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     match api.requests.try_acquire() {
         Ok(_slot) => next.run(request).await,
-        Err(_) => ApiError::Busy { what: "64 requests" }.into_response(),
+        Err(_) => ApiError::Busy { what: "requests", max: REQUESTS_MAX }.into_response(),
     }
 }
 

@@ -283,7 +283,7 @@ fn announce(dir: &RelayDir, running: RunningAddresses) -> Result<(), ServeError>
     if line.and_then(|()| out.flush()).is_err() {
         tracing::debug!("nobody reads standard output");
     }
-    tracing::info!(data = %running.data, enroll = %running.enroll, "ready");
+    tracing::info!(data = %running.data, enroll = %running.enroll, api = ?running.api, "ready");
     Ok(())
 }
 

@@ -60,8 +60,8 @@ pub(super) enum ApiError {
     TooLarge { max: usize },
     #[error("the request was not complete in time")]
     TooSlow,
-    #[error("{what} are served at once already")]
-    Busy { what: &'static str },
+    #[error("{max} {what} are served at once already")]
+    Busy { what: &'static str, max: usize },
     #[error("the format cannot be used")]
     Format(#[source] OptionError),
     #[error("{name}: its parts make no file")]
