@@ -14,10 +14,12 @@ use skyspray_tests::pair::Pair;
 use skyspray_tests::process::Launch;
 use skyspray_tests::relay::PLANE;
 use skyspray_tests::wait;
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A pair whose relay serves HTTP to a token that may read everything of the plane.
 fn pair() -> (Pair, Http) {
@@ -65,7 +67,7 @@ fn assert_reads(http: &Http, path: &str, expected: &[u8]) {
     assert_eq!((head.status, head.announced(), head.body.len()), (200, expected.len(), 0));
     assert_eq!(head.header("etag"), Some(tag.as_str()));
 
-    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let seed = RandomState::new().build_hasher().finish();
     println!("seed {seed} for {path}");
     let mut numbers = Numbers::new(seed);
     let length = expected.len() as u64;
@@ -268,6 +270,7 @@ fn what_cannot_be_understood_is_refused_with_its_own_code() {
     assert_eq!(get("/v1/files/a::..?plane=data"), error(400, "name-invalid"));
     assert_eq!(get("/v1/planes/data/files/a/../plain"), error(400, "name-invalid"));
     assert_eq!(get("/v1/planes/data/files/%2e%2e/plain"), error(400, "name-invalid"));
+    assert_eq!(get("/v1/planes/data/files/.skyspray-x"), error(400, "name-invalid"));
     assert_eq!(get("/v1/planes/data/files/nothing"), error(404, "missing"));
     let wrong = http.send("POST /v1/files?plane=data", &[], b"x");
     assert_eq!(refused(&wrong), error(405, "method-unknown"));
