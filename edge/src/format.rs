@@ -1,25 +1,17 @@
 //! From options of the command line to a record format.
 
-use crate::cli::{FormatArgs, FormatName, LayoutArgs, To};
+use crate::cli::{FormatArgs, LayoutArgs, To};
 use crate::exit::{Details, Exit, Explain};
-use crate::size::ByteSize;
 use crate::splitting::{Prefix, Wanted};
-use clap::ValueEnum as _;
 use skyspray_dfu::blob::{BlobError, PrefixSpec};
 use skyspray_dfu::encoding::DeclaredEncoding;
 use skyspray_dfu::format::attributes::AttributeError;
-use skyspray_dfu::format::csv::Role;
-use skyspray_dfu::format::documents::DOCUMENT_RECORD_DEFAULT;
-use skyspray_dfu::format::{
-    ByteOrder, CsvError, CsvFormat, CsvOptions, JsonFormat, JsonLinesFormat, RecordFormat,
-    RowError, VARIABLE_RECORD_DEFAULT, XmlFormat,
-};
+use skyspray_dfu::format::{FormatName, FormatOptions, OptionError, RecordFormat};
 use skyspray_dfu::meta::FileMeta;
 use skyspray_dfu::split::Layout;
 use skyspray_link::seam::files::Escaped;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::num::NonZeroU32;
 use thiserror::Error;
 
 /// How `format` and `layout` ask for sources to be split, the first of which has this name. The
@@ -69,98 +61,22 @@ pub fn wanted(
 ///
 /// The options do not fit each other, or say too little; the user's to correct.
 fn resolve(args: &FormatArgs, first_source: &OsStr) -> Result<RecordFormat, FormatError> {
-    let file_name = first_source.to_str().unwrap_or_default();
-    let Some(name) = args.format.or_else(|| FormatName::of_file(file_name)) else {
-        return Err(FormatError::Unsaid { source_name: first_source.to_owned() });
+    let options = FormatOptions {
+        format: args.format.map(FormatName::from),
+        record_size: args.record_size.map(|size| size.0),
+        separator: args.separator.clone(),
+        quote: args.quote.clone(),
+        terminator: args.terminator.clone(),
+        escape: args.escape.clone(),
+        row_tag: args.row_tag.clone(),
+        row_path: args.row_path.clone(),
+        max_record: args.max_record.map(|size| size.0),
+        encoding: args.encoding.map(DeclaredEncoding::from),
     };
-    refuse_others(args, name)?;
-    let max_record = args.max_record.map(|size| bytes("--max-record", size)).transpose()?;
-    Ok(match name {
-        FormatName::Fixed => {
-            let size = args.record_size.ok_or(FormatError::NoRecordSize)?;
-            RecordFormat::Fixed { record_bytes: bytes("--record-size", size)? }
-        }
-        FormatName::Variable => variable(ByteOrder::Little, max_record),
-        FormatName::VariableBe => variable(ByteOrder::Big, max_record),
-        FormatName::Blocked => RecordFormat::Blocked,
-        FormatName::Recfmv => RecordFormat::RecfmV,
-        FormatName::Recfmvb => RecordFormat::RecfmVb,
-        FormatName::Csv => {
-            let tabs = file_name.to_ascii_lowercase().ends_with(".tsv");
-            let named = if tabs { CsvFormat::tab_separated() } else { CsvFormat::default() };
-            csv(args, named, max_record)?
-        }
-        FormatName::Xml => {
-            let tag = args.row_tag.as_deref().ok_or(FormatError::NoRowTag)?;
-            let xml = XmlFormat::try_new(tag)?;
-            RecordFormat::Xml(xml.with_max_record(max_record.unwrap_or(DOCUMENT_RECORD_DEFAULT)))
-        }
-        FormatName::Json => {
-            let json = JsonFormat::try_new(args.row_path.as_deref().unwrap_or("/"))?;
-            RecordFormat::Json(json.with_max_record(max_record.unwrap_or(DOCUMENT_RECORD_DEFAULT)))
-        }
-        FormatName::Jsonl => {
-            let mut lines = JsonLinesFormat::default();
-            lines.max_record = max_record.unwrap_or(lines.max_record);
-            RecordFormat::JsonLines(lines)
-        }
+    options.resolve(first_source.to_str().unwrap_or_default()).map_err(|error| match error {
+        OptionError::Unsaid => FormatError::Unsaid { source_name: first_source.to_owned() },
+        error => error.into(),
     })
-}
-
-/// Refuses options of other formats, by name.
-fn refuse_others(args: &FormatArgs, format: FormatName) -> Result<(), FormatError> {
-    use FormatName::{Csv, Fixed, Json, Jsonl, Variable, VariableBe, Xml};
-    let options: [(&str, bool, &[FormatName]); 9] = [
-        ("--record-size", args.record_size.is_some(), &[Fixed]),
-        ("--separator", args.separator.is_some(), &[Csv]),
-        ("--quote", args.quote.is_some(), &[Csv]),
-        ("--terminator", args.terminator.is_some(), &[Csv]),
-        ("--escape", args.escape.is_some(), &[Csv]),
-        ("--row-tag", args.row_tag.is_some(), &[Xml]),
-        ("--row-path", args.row_path.is_some(), &[Json]),
-        ("--max-record", args.max_record.is_some(), &[Csv, Variable, VariableBe, Xml, Json, Jsonl]),
-        ("--encoding", args.encoding.is_some(), &[Csv, Xml, Json, Jsonl]),
-    ];
-    let unfit = options.iter().find(|(_, said, formats)| *said && !formats.contains(&format));
-    match unfit {
-        None => Ok(()),
-        Some(&(option, ..)) => {
-            let format = format.to_possible_value().expect("no format is hidden");
-            Err(FormatError::Unfit { option, format: format.get_name().to_owned() })
-        }
-    }
-}
-
-fn variable(order: ByteOrder, max_record: Option<NonZeroU32>) -> RecordFormat {
-    let max_record = max_record.unwrap_or(VARIABLE_RECORD_DEFAULT);
-    RecordFormat::Variable { order, max_record }
-}
-
-fn csv(
-    args: &FormatArgs,
-    named: CsvFormat,
-    max_record: Option<NonZeroU32>,
-) -> Result<RecordFormat, FormatError> {
-    let mut options = CsvOptions::from(named);
-    for (role, list) in [
-        (Role::Separator, &args.separator),
-        (Role::Quote, &args.quote),
-        (Role::Terminator, &args.terminator),
-        (Role::Escape, &args.escape),
-    ] {
-        if let Some(list) = list {
-            options.set(role, list)?;
-        }
-    }
-    options.max_record = max_record.unwrap_or(options.max_record);
-    Ok(RecordFormat::Csv(CsvFormat::try_new(options)?))
-}
-
-fn bytes(option: &'static str, size: ByteSize) -> Result<NonZeroU32, FormatError> {
-    u32::try_from(size.0)
-        .ok()
-        .and_then(NonZeroU32::new)
-        .ok_or(FormatError::Size { option, found: size.0 })
 }
 
 /// Why options make no format.
@@ -173,18 +89,12 @@ pub enum FormatError {
         /// File name of the first source.
         source_name: OsString,
     },
-    /// A fixed format without the length of its records.
-    #[error("a fixed format needs --record-size")]
-    NoRecordSize,
-    /// XML without the name of its rows.
-    #[error("an xml format needs --row-tag")]
-    NoRowTag,
+    /// The options of the format do not fit each other, or say too little.
+    #[error(transparent)]
+    Options(#[from] OptionError),
     /// Split points without a word about how many.
     #[error("--whole needs --parts, the number of ranges to keep with the one part")]
     NoSplitPoints,
-    /// The row tag or path is none.
-    #[error(transparent)]
-    Row(#[from] RowError),
     /// The prefix of blobs is none.
     #[error("--prefix cannot be used")]
     Prefix(#[from] BlobError),
@@ -194,25 +104,6 @@ pub enum FormatError {
     /// The metadata describe no format.
     #[error("the metadata describe no format known here")]
     Meta(#[from] AttributeError),
-    /// An option of another format.
-    #[error("{option} does not belong to format {format}")]
-    Unfit {
-        /// The option.
-        option: &'static str,
-        /// The format, as the option takes it.
-        format: String,
-    },
-    /// A length no record can have.
-    #[error("{option} is {found} bytes, expected 1 to {}", u32::MAX)]
-    Size {
-        /// The option.
-        option: &'static str,
-        /// Bytes found.
-        found: u64,
-    },
-    /// Delimiters that cannot be told apart.
-    #[error("delimiters make no format")]
-    Csv(#[from] CsvError),
 }
 
 impl Explain for FormatError {
@@ -243,7 +134,9 @@ impl Explain for FormatError {
             Self::Unsaid { .. } => Some(
                 "say --format csv, or --format fixed with --record-size; --help has all".into(),
             ),
-            Self::NoRowTag => Some("name the elements that are rows, as in --row-tag Row".into()),
+            Self::Options(OptionError::NoRowTag) => {
+                Some("name the elements that are rows, as in --row-tag Row".into())
+            }
             _ => None,
         }
     }
@@ -252,7 +145,11 @@ impl Explain for FormatError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::FormatName;
     use crate::exit::Chain;
+    use crate::size::ByteSize;
+    use skyspray_dfu::format::CsvFormat;
+    use std::num::NonZeroU32;
 
     fn refused(args: FormatArgs, name: &str) -> String {
         Chain(&resolve(&args, OsStr::new(name)).unwrap_err()).to_string()

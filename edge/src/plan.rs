@@ -3,31 +3,12 @@
 use crate::exit::{Details, Exit, Explain};
 use crate::source::{RecordError, SourceError};
 use crate::splitting::{LookError, Splitting};
-use skyspray_dfu::split::{Origin, Piece};
-use skyspray_wire::ids::PartIndex;
+use skyspray_dfu::split::Planner;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use thiserror::Error;
 
-/// A part as it would be stored.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PlannedPart {
-    /// The part.
-    pub part: PartIndex,
-    /// Its split point: where it starts in the only source, or else in all parts put together, in
-    /// bytes.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Records in it.
-    pub records: u64,
-    /// Bytes at its start that are a document's header.
-    pub header: u32,
-    /// Bytes at its end that are a document's footer.
-    pub footer: u32,
-    /// Which bytes of which sources it is made of.
-    pub origins: Vec<Origin>,
-}
+pub use skyspray_dfu::split::PlannedPart;
 
 /// Why there is no plan.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -88,34 +69,12 @@ pub fn plan(splitting: &mut Splitting, parts: NonZeroU32) -> Result<Vec<PlannedP
 }
 
 fn pass(splitting: &Splitting, parts: NonZeroU32) -> Result<Vec<PlannedPart>, PlanError> {
-    let mut planned = Vec::new();
-    let mut origins: Vec<Origin> = Vec::new();
-    let one_source = splitting.sources().len() == 1;
-    let (mut stored, mut read) = (0, 0);
+    let mut planner = Planner::new(splitting.sources().len());
     splitting.walk(parts, |piece, _| {
-        match piece {
-            Piece::Bytes { .. } | Piece::Literal { .. } => {}
-            Piece::Origin(origin) => origins.push(origin),
-            Piece::PartEnd { part, length, records, header, footer } => {
-                let origins = std::mem::take(&mut origins);
-                let start = origins.first().map_or(read, |origin| origin.source_offset);
-                read = origins.last().map_or(read, |origin| origin.source_offset + origin.length);
-                let offset = if one_source { start } else { stored };
-                stored += length;
-                planned.push(PlannedPart {
-                    part,
-                    offset,
-                    length,
-                    records,
-                    header,
-                    footer,
-                    origins,
-                });
-            }
-        }
+        planner.take(piece);
         Ok::<(), PlanError>(())
     })?;
-    Ok(planned)
+    Ok(planner.finish())
 }
 
 #[cfg(test)]

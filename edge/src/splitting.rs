@@ -6,6 +6,7 @@ mod error;
 mod look;
 
 pub use error::LookError;
+pub use skyspray_dfu::join::{MARK_ATTRIBUTE, SEPARATOR_ATTRIBUTE};
 
 use crate::source::{RecordError, Source, SourceError};
 use skyspray_dfu::blob::PrefixSpec;
@@ -17,12 +18,6 @@ use std::num::NonZeroU32;
 
 /// Bytes read at once where nothing else decides it.
 pub const BLOCK_BYTES: usize = 1 << 20;
-
-/// Kept with a logical file whose sources began with a byte order mark that no part has.
-pub const MARK_ATTRIBUTE: &str = "byteOrderMark";
-
-/// Kept with a logical file whose rows are separated by what no part has.
-pub const SEPARATOR_ATTRIBUTE: &str = "rowSeparator";
 
 /// Kept with a logical file of blobs: what was written before each.
 pub const PREFIX_ATTRIBUTE: &str = "blobPrefix";

@@ -3,6 +3,7 @@
 //! Commands work on the relay's directory and catalogue, whether or not a relay is running.
 
 mod agent;
+mod api_token;
 mod audit;
 mod collect;
 mod context;
@@ -17,6 +18,7 @@ mod plane;
 mod tests;
 
 pub use agent::{AddArgs, AgentCommand};
+pub use api_token::{AddTokenArgs, ApiTokenCommand};
 pub use audit::AuditCommand;
 pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
@@ -58,6 +60,9 @@ pub enum Command {
     /// The edges that may connect, and what they may do.
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Who may use the HTTP interface.
+    #[command(subcommand)]
+    ApiToken(ApiTokenCommand),
     /// The storage planes.
     #[command(subcommand)]
     Plane(PlaneCommand),
@@ -125,6 +130,7 @@ async fn dispatch(cli: Cli, host: &Host, output: &mut Output<'_>) -> Result<(), 
         Command::Init(_) => Ok(()),
         Command::Serve(_) => Err(AdminError::ServeHere),
         Command::Agent(command) => agent::run(command, &context, output).await,
+        Command::ApiToken(command) => api_token::run(command, &context, output),
         Command::Plane(command) => plane::run(command, &context, output).await,
         Command::File(command) => file::run(command, &context, output).await,
         Command::Job(command) => job::run(command, &context, output).await,

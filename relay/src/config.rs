@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a plane or the catalogue.
 
+mod api;
 mod directory;
 mod object;
 mod plane;
@@ -11,6 +12,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use api::{ApiProtection, ApiTable};
 pub use directory::RelayDir;
 pub use object::{Checksum, Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
 pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
@@ -42,6 +44,9 @@ pub struct RelayFile {
     pub enroll_listen: SocketAddr,
     /// Where the HTTP interface listens; absent, there is none.
     pub api_listen: Option<SocketAddr>,
+    /// How the HTTP interface is protected.
+    #[serde(default)]
+    pub api: ApiTable,
     /// What the relay may use.
     #[serde(default)]
     pub limits: LimitsTable,
@@ -81,6 +86,8 @@ pub struct RelaySettings {
     pub enroll_listen: SocketAddr,
     /// Where the HTTP interface listens, if it does.
     pub api_listen: Option<SocketAddr>,
+    /// How the HTTP interface is protected.
+    pub api: ApiProtection,
     /// What the relay may use.
     pub limits: Limits,
     /// The planes by name.
@@ -169,6 +176,15 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
+    /// A certificate without its key, or the other way round.
+    #[error("[api] has no {key}, expected both tls_cert and tls_key or neither")]
+    ApiHalf {
+        /// The key that is missing.
+        key: &'static str,
+    },
+    /// Both TLS and none.
+    #[error("[api] has plaintext = true beside tls_cert and tls_key, expected one of the two")]
+    ApiBoth,
     /// A limit below what the relay needs.
     #[error("{key} is {found}, expected at least {min}")]
     TooSmall {
@@ -267,6 +283,7 @@ impl TryFrom<RelayFile> for RelaySettings {
             listen: file.listen,
             enroll_listen: file.enroll_listen,
             api_listen: file.api_listen,
+            api: ApiProtection::try_from(file.api)?,
             limits: Limits::try_from(file.limits)?,
             planes,
         })

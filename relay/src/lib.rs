@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod api;
 pub mod catalogue;
 mod commit;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod plane;
 pub mod serve;
 mod service;
 mod session;
+mod shown;
 mod sink;
 mod staging;
 mod state;

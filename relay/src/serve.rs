@@ -1,6 +1,7 @@
 //! `serve`: opens everything, listens, and goes on until it is told to stop.
 
 use crate::admin::{AdminError, Exit, Failure, RunningAddresses, load_identity};
+use crate::api::{Api, ApiListener, ListenError};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
 use crate::memory::{Memory, UNIT};
@@ -27,7 +28,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -86,6 +87,9 @@ pub enum ServeError {
     /// A socket.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The HTTP interface.
+    #[error(transparent)]
+    Api(#[from] ListenError),
     /// The host does not say on which address a socket is.
     #[error("cannot tell the address of a listener")]
     Address(#[source] io::Error),
@@ -105,6 +109,7 @@ impl Failure for ServeError {
             Self::File { .. }
             | Self::Plane { .. }
             | Self::Endpoint(_)
+            | Self::Api(_)
             | Self::PublicName { .. } => Exit::Usage,
             Self::Catalogue(_) | Self::Tls(_) | Self::Address(_) => Exit::Internal,
         }
@@ -117,6 +122,11 @@ impl Failure for ServeError {
             Self::File { .. } => "check who owns the relay's directory",
             Self::Plane { .. } => "create the plane's directory, or correct its url in relay.toml",
             Self::Endpoint(_) => "check listen and enroll_listen in relay.toml",
+            Self::Api(ListenError::Plaintext { .. }) => {
+                "set tls_cert and tls_key in [api] of relay.toml, listen on 127.0.0.1, or say \
+                 plaintext = true there where a service mesh encrypts"
+            }
+            Self::Api(_) => "check api_listen and [api] in relay.toml",
             Self::PublicName { .. } => "correct public_name in relay.toml",
             Self::Catalogue(_) => "check the disk that holds the catalogue",
             Self::Tls(_) | Self::Address(_) => "report this with the relay's log",
@@ -126,7 +136,8 @@ impl Failure for ServeError {
 
 /// Serves the relay in `dir` until SIGTERM or SIGINT.
 ///
-/// Prints one line, `ready data=ADDRESS enroll=ADDRESS`, on standard output when it takes sessions.
+/// Prints one line, `ready data=ADDRESS enroll=ADDRESS`, on standard output when it takes sessions,
+/// with ` api=ADDRESS` behind it where it serves HTTP.
 ///
 /// # Errors
 ///
@@ -147,7 +158,9 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     )?;
     let enrolling =
         Listener::try_new(enroll_socket, relay_enroll_config(&identity.credentials(), tls)?)?;
+    let api = ApiListener::bind(&dir, &settings).await?;
     let running = RunningAddresses {
+        api: api.as_ref().map(ApiListener::address),
         data: data.local_address().map_err(ServeError::Address)?,
         enroll: enrolling.local_address().map_err(ServeError::Address)?,
     };
@@ -157,6 +170,12 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     let enrolling_task = tokio::spawn(enroll::listen(Arc::clone(&relay), enrolling.clone()));
     let leaf =
         tokio::spawn(keep_leaf(dir.clone(), Arc::clone(&relay), (data.clone(), enrolling.clone())));
+    let (stop_api, stopped) = watch::channel(false);
+    let mut serving_api = JoinSet::new();
+    if let Some(listener) = api {
+        let api = Arc::new(Api::new(dir.clone(), Arc::clone(&relay)));
+        serving_api.spawn(listener.serve(api, stopped));
+    }
     announce(&dir, running)?;
     let mut chores = JoinSet::new();
     chores.spawn(cut_sessions(Arc::clone(&relay)));
@@ -168,7 +187,9 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     enrolling.stop_accepting();
     chores.abort_all();
     leaf.abort();
-    drain(&relay, &data).await;
+    let _ = stop_api.send(true);
+    let drained_api = async { while serving_api.join_next().await.is_some() {} };
+    tokio::join!(drain(&relay, &data), drained_api);
     accepting.abort();
     enrolling_task.abort();
     // The file says that a relay runs; nothing is wrong when it is gone already.
@@ -257,11 +278,12 @@ fn announce(dir: &RelayDir, running: RunningAddresses) -> Result<(), ServeError>
     std::fs::write(&draft, text).map_err(|source| failed("write", source))?;
     std::fs::rename(&draft, &path).map_err(|source| failed("write", source))?;
     let mut out = io::stdout().lock();
-    let line = writeln!(out, "ready data={} enroll={}", running.data, running.enroll);
+    let api = running.api.map_or_else(String::new, |address| format!(" api={address}"));
+    let line = writeln!(out, "ready data={} enroll={}{api}", running.data, running.enroll);
     if line.and_then(|()| out.flush()).is_err() {
         tracing::debug!("nobody reads standard output");
     }
-    tracing::info!(data = %running.data, enroll = %running.enroll, "ready");
+    tracing::info!(data = %running.data, enroll = %running.enroll, api = ?running.api, "ready");
     Ok(())
 }
 

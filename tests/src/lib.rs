@@ -11,6 +11,7 @@ pub mod demo;
 pub mod dial;
 pub mod edge;
 pub mod error;
+pub mod http;
 pub mod kill;
 pub mod output;
 pub mod pair;

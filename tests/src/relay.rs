@@ -109,6 +109,43 @@ impl Relay {
         fs::write(&path, format!("{text}\n{table}")).expect("relay.toml can be written");
     }
 
+    /// Has it serve HTTP at this address from its next start on.
+    ///
+    /// # Panics
+    ///
+    /// When its configuration cannot be written.
+    pub fn listen_http(&self, address: &str) {
+        let path = self.dir.join("relay.toml");
+        let text = fs::read_to_string(&path).expect("an initialised relay has a relay.toml");
+        // Keys of the file itself stand before its tables.
+        fs::write(&path, format!("api_listen = \"{address}\"\n{text}"))
+            .expect("relay.toml can be written");
+    }
+
+    /// Where it serves HTTP, as `address:port`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn http_address(&self) -> String {
+        let text = fs::read_to_string(self.dir.join("run/addresses.json"));
+        let value: Value =
+            serde_json::from_str(&text.expect("the relay serves")).expect("addresses are JSON");
+        value["api"].as_str().expect("the relay serves HTTP").to_owned()
+    }
+
+    /// Makes a token of its HTTP interface with this rule.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub fn add_api_token(&self, name: &str, allow: &str) -> String {
+        let arguments = crate::args!["api-token", "add", name, "--allow", allow];
+        let added = self.admin(arguments).and_then(Output::done);
+        let added = added.unwrap_or_else(|error| panic!("{error}"));
+        added.objects()[0]["token"].as_str().expect("the token is told").to_owned()
+    }
+
     /// Learns the ports it was given and writes them into its configuration.
     fn keep_ports(&mut self) -> Result<(), HarnessError> {
         let path = self.dir.join("run/addresses.json");

@@ -103,17 +103,20 @@ pub enum FormatName {
     Jsonl,
 }
 
-impl FormatName {
-    /// The format a file's name announces, by its extension in any case.
-    pub fn of_file(name: &str) -> Option<Self> {
-        let (_, extension) = name.rsplit_once('.')?;
-        Some(match extension.to_ascii_lowercase().as_str() {
-            "csv" | "tsv" => Self::Csv,
-            "xml" => Self::Xml,
-            "json" => Self::Json,
-            "jsonl" | "ndjson" => Self::Jsonl,
-            _ => return None,
-        })
+impl From<FormatName> for skyspray_dfu::format::FormatName {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Fixed => Self::Fixed,
+            FormatName::Variable => Self::Variable,
+            FormatName::VariableBe => Self::VariableBe,
+            FormatName::Blocked => Self::Blocked,
+            FormatName::Recfmv => Self::Recfmv,
+            FormatName::Recfmvb => Self::Recfmvb,
+            FormatName::Csv => Self::Csv,
+            FormatName::Xml => Self::Xml,
+            FormatName::Json => Self::Json,
+            FormatName::Jsonl => Self::Jsonl,
+        }
     }
 }
 

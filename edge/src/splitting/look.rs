@@ -1,15 +1,12 @@
 //! The beginnings and ends of sources: byte order marks, and headers and footers of documents.
 
-use super::{Around, BLOCK_BYTES, LookError, Wanted};
+use super::{Around, LookError, Wanted};
 use crate::source::{Source, SourceError};
 use skyspray_dfu::blob::PrefixSpec;
-use skyspray_dfu::encoding::{DeclaredEncoding, Detected, Encoding, MARK_BYTES_MAX};
+use skyspray_dfu::encoding::{Detected, Encoding};
 use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::probe::{self, Head, Measure, Tail};
+use skyspray_dfu::look;
 use std::os::unix::ffi::OsStrExt as _;
-
-/// Bytes looked at first; each further look is four times as long.
-const LOOK_BYTES: u64 = 64 * 1024;
 
 /// Bytes read to learn where in a footer its length is needed.
 type Marks = Vec<Vec<u8>>;
@@ -20,22 +17,14 @@ pub(super) fn encoding(
     wanted: &Wanted,
 ) -> Result<(Encoding, Marks), LookError> {
     let none = || Ok((wanted.format.encoding(), vec![Vec::new(); sources.len()]));
-    let is_text = matches!(
-        wanted.format,
-        RecordFormat::Csv(_)
-            | RecordFormat::Xml(_)
-            | RecordFormat::Json(_)
-            | RecordFormat::JsonLines(_)
-    );
-    if !is_text || wanted.prefix.is_some() || wanted.declared == Some(DeclaredEncoding::Ascii) {
+    if wanted.prefix.is_some() || !look::may_be_marked(&wanted.format, wanted.declared) {
         return none();
     }
-    let firsts = sources.iter().map(|source| {
-        let length = source.length().min(MARK_BYTES_MAX as u64);
-        read(source, 0..length)
-    });
-    let firsts = firsts.collect::<Result<Vec<_>, _>>()?;
-    let marked = || firsts.iter().find_map(|first| marked_as(first));
+    let firsts = sources
+        .iter()
+        .map(|source| look::first_bytes(source).map_err(|error| of(source, error)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let marked = || firsts.iter().find_map(|first| look::marked_as(first));
     let Some(declared) = wanted.declared.or_else(marked) else {
         return none();
     };
@@ -51,14 +40,6 @@ pub(super) fn encoding(
     let marks = firsts.iter().zip(&detected);
     let marks = marks.map(|(first, Detected { mark, .. })| first[..usize::from(*mark)].to_vec());
     Ok((encoding, marks.collect()))
-}
-
-/// The encoding a byte order mark stands for.
-fn marked_as(first: &[u8]) -> Option<DeclaredEncoding> {
-    // The mark of UTF-16 begins one of UTF-32.
-    [DeclaredEncoding::Utf32, DeclaredEncoding::Utf8, DeclaredEncoding::Utf16]
-        .into_iter()
-        .find(|declared| declared.detect(first).is_ok_and(|detected| detected.mark > 0))
 }
 
 fn disagreement(sources: &[Source], error: skyspray_dfu::encoding::EncodingError) -> LookError {
@@ -87,24 +68,10 @@ pub(super) fn around(
     let mut result = Vec::with_capacity(sources.len());
     let mut rows = 0;
     for (source, mark) in sources.iter().zip(marks) {
-        let mut around = Around { mark, ..Around::default() };
-        if is_document(format) && source.length() > around.mark.len() as u64 {
-            match header(source, format, around.mark.len() as u64)? {
-                Some(header) => {
-                    rows += 1;
-                    let records = (around.mark.len() + header.len()) as u64;
-                    around.header = header;
-                    around.footer = footer(source, format, records)?;
-                }
-                None => {
-                    let start = around.mark.len() as u64;
-                    around.header = read(source, start..source.length())?;
-                }
-            }
-        } else {
-            rows += 1;
-        }
-        result.push(around);
+        let found = look::around(source, format, mark).map_err(|error| of(source, error))?;
+        let look::Around { mark, header, footer, has_rows } = found;
+        rows += usize::from(has_rows);
+        result.push(Around { mark, header, footer, prefix: Vec::new() });
     }
     match sources.first() {
         Some(first) if rows == 0 => Err(LookError::no_rows(first.at().to_string(), format)),
@@ -121,72 +88,32 @@ pub(super) fn measure(
     for (source, around) in sources.iter().zip(around) {
         let start = (around.mark.len() + around.header.len()) as u64;
         if start < source.length() {
-            around.footer = measured_footer(source, format, start)?;
+            let footer = look::measured_footer(source, format, start);
+            around.footer = footer.map_err(|error| of(source, error))?;
         }
     }
     Ok(())
 }
 
-/// What stands after the last row of a source whose rows start at `start`, found by reading it.
-fn measured_footer(
-    source: &Source,
-    format: &RecordFormat,
-    start: u64,
-) -> Result<Vec<u8>, LookError> {
-    let wrong = |error| LookError::Document { path: source.at().to_string(), error };
-    let mut measure = Measure::try_new(format).map_err(wrong)?;
-    let mut offset = start;
-    while offset < source.length() {
-        let end = source.length().min(offset + BLOCK_BYTES as u64);
-        measure.push(&read(source, offset..end)?).map_err(wrong)?;
-        offset = end;
-    }
-    let footer_bytes = measure.finish().map_err(wrong)?;
-    Ok(read(source, source.length() - footer_bytes..source.length())?)
-}
-
-fn is_document(format: &RecordFormat) -> bool {
-    matches!(format, RecordFormat::Xml(_) | RecordFormat::Json(_))
-}
-
-/// What stands before the first row; `None` if there is no row.
-fn header(
-    source: &Source,
-    format: &RecordFormat,
-    start: u64,
-) -> Result<Option<Vec<u8>>, LookError> {
-    let wrong = |error| LookError::Document { path: source.at().to_string(), error };
-    let mut look = LOOK_BYTES;
-    loop {
-        let end = source.length().min(start + look);
-        let mut first = read(source, start..end)?;
-        match probe::head(format, &first, end == source.length()).map_err(wrong)? {
-            Head::NeedMore => look *= 4,
-            Head::NoRows => return Ok(None),
-            Head::Found { header_bytes } => {
-                first.truncate(usize::try_from(header_bytes).unwrap_or(usize::MAX));
-                return Ok(Some(first));
-            }
-        }
+/// The error with the source it is about.
+fn of(source: &Source, error: look::LookError<SourceError>) -> LookError {
+    let path = || source.at().to_string();
+    match error {
+        look::LookError::Read(error) => error.into(),
+        look::LookError::Encoding(error) => LookError::Encoding { path: path(), error },
+        look::LookError::Document(error) => LookError::Document { path: path(), error },
     }
 }
 
-/// What probably stands after the last row of a source whose rows start at `start`.
-fn footer(source: &Source, format: &RecordFormat, start: u64) -> Result<Vec<u8>, LookError> {
-    let wrong = |error| LookError::Document { path: source.at().to_string(), error };
-    let mut look = LOOK_BYTES;
-    loop {
-        // An even distance from the end keeps wide characters whole.
-        let from = source.length().saturating_sub(look).max(start);
-        let last = read(source, from..source.length())?;
-        match probe::tail(format, &last, from == start).map_err(wrong)? {
-            Tail::NeedMore => look *= 4,
-            Tail::Unknown => return measured_footer(source, format, start),
-            Tail::Found { footer_bytes } => {
-                let footer = usize::try_from(footer_bytes).unwrap_or(usize::MAX).min(last.len());
-                return Ok(last[last.len() - footer..].to_vec());
-            }
-        }
+impl look::Readable for Source {
+    type Error = SourceError;
+
+    fn length(&self) -> u64 {
+        self.length()
+    }
+
+    fn read(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>, SourceError> {
+        read(self, range)
     }
 }
 

@@ -7,9 +7,11 @@ pub mod attributes;
 pub mod csv;
 pub mod documents;
 pub mod list;
+mod options;
 
 pub use csv::{CsvError, CsvFormat, CsvOptions};
 pub use documents::{JsonFormat, JsonLinesFormat, RowError, XmlFormat};
+pub use options::{FormatName, FormatOptions, OptionError};
 
 use crate::encoding::Encoding;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,15 @@
 //! Joining: where every byte of the parts stands in the one file they make, with one header, one
 //! footer, and what separates rows between parts.
 
+use crate::encoding::Encoding;
 use crate::format::RecordFormat;
+use crate::format::attributes::AttributeError;
+
+/// Kept with a logical file whose sources began with a byte order mark that no part has: `1`.
+pub const MARK_ATTRIBUTE: &str = "byteOrderMark";
+
+/// Kept with a logical file whose rows are separated by what no part has.
+pub const SEPARATOR_ATTRIBUTE: &str = "rowSeparator";
 
 /// A part, as far as joining must know it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -15,9 +23,14 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Bytes around its records.
+    fn around(&self) -> u64 {
+        u64::from(self.header) + u64::from(self.footer)
+    }
+
     /// Bytes of its records; `None` if header and footer are longer than it is.
     fn body(&self) -> Option<u64> {
-        self.length.checked_sub(u64::from(self.header) + u64::from(self.footer))
+        self.length.checked_sub(self.around())
     }
 }
 
@@ -60,6 +73,17 @@ impl PartTooShort {
     pub fn hpcc_number(&self) -> u16 {
         8110
     }
+}
+
+/// Why it cannot be said what file the parts of a logical file make. Whoever stored it is at fault.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum JoinError {
+    /// What is said of a part is wrong.
+    #[error(transparent)]
+    Part(#[from] PartTooShort),
+    /// The attributes say that something stands between or before parts, but not in which format.
+    #[error("it is not kept with the logical file what its records are")]
+    Format(#[from] AttributeError),
 }
 
 /// The one file that parts make.
@@ -105,11 +129,63 @@ impl Joined {
         Ok(joined)
     }
 
+    /// The file that the parts of a logical file with these attributes make, with the byte order
+    /// mark and the row separators that its attributes tell of.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`].
+    pub fn of_file(attributes: &[(String, String)], parts: &[Stored]) -> Result<Self, JoinError> {
+        let value = |name: &str| {
+            attributes.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        };
+        let said = value(SEPARATOR_ATTRIBUTE);
+        let pairs = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let (between, before) = match RecordFormat::from_attributes(pairs) {
+            Ok(format) => {
+                let marked = value(MARK_ATTRIBUTE) == Some("1");
+                let before = if marked { mark(format.encoding()) } else { b"" };
+                (separator(&format, edges(parts).0, said), before)
+            }
+            // Whatever the records are, they need nothing between them that parts have not.
+            Err(_)
+                if said.is_none()
+                    && value(MARK_ATTRIBUTE) != Some("1")
+                    && parts.iter().all(|part| part.around() == 0) =>
+            {
+                (Vec::new(), &b""[..])
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self::try_new(parts, before, &between)?)
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.added.push((self.length, bytes.to_vec()));
             self.length += bytes.len() as u64;
         }
+    }
+}
+
+/// Bytes of header and footer of the one file that parts make: those of the first and of the last
+/// part that has records.
+pub fn edges(parts: &[Stored]) -> (u32, u32) {
+    let filled = |part: &&Stored| part.around() < part.length;
+    let first = parts.iter().find(filled).or(parts.first());
+    let last = parts.iter().rev().find(filled).or(parts.first());
+    (first.map_or(0, |part| part.header), last.map_or(0, |part| part.footer))
+}
+
+/// The byte order mark of text in an encoding.
+pub fn mark(encoding: Encoding) -> &'static [u8] {
+    match encoding {
+        Encoding::Ascii => b"",
+        Encoding::Utf8 => b"\xEF\xBB\xBF",
+        Encoding::Utf16Le => b"\xFF\xFE",
+        Encoding::Utf16Be => b"\xFE\xFF",
+        Encoding::Utf32Le => b"\xFF\xFE\0\0",
+        Encoding::Utf32Be => b"\0\0\xFE\xFF",
     }
 }
 
@@ -122,10 +198,10 @@ pub fn separator(format: &RecordFormat, header: u32, said: Option<&str>) -> Vec<
         _ => return Vec::new(),
     };
     let encode = |unit: u16| match format.encoding() {
-        crate::encoding::Encoding::Utf16Le => unit.to_le_bytes().to_vec(),
-        crate::encoding::Encoding::Utf16Be => unit.to_be_bytes().to_vec(),
-        crate::encoding::Encoding::Utf32Le => u32::from(unit).to_le_bytes().to_vec(),
-        crate::encoding::Encoding::Utf32Be => u32::from(unit).to_be_bytes().to_vec(),
+        Encoding::Utf16Le => unit.to_le_bytes().to_vec(),
+        Encoding::Utf16Be => unit.to_be_bytes().to_vec(),
+        Encoding::Utf32Le => u32::from(unit).to_le_bytes().to_vec(),
+        Encoding::Utf32Be => u32::from(unit).to_be_bytes().to_vec(),
         _ => vec![unit as u8],
     };
     comma.bytes().filter(u8::is_ascii).flat_map(|byte| encode(u16::from(byte))).collect()
@@ -187,5 +263,40 @@ mod tests {
             error.to_string(),
             "part 2 has 7 bytes, less than its header of 4 and footer of 4"
         );
+    }
+
+    #[test]
+    fn attributes_say_what_stands_between_and_before_parts() {
+        let text = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let with = |format: &RecordFormat, more: &[(&str, &str)]| {
+            [format.to_attributes(), text(more)].concat()
+        };
+        let csv = RecordFormat::from_file_name("a.csv").unwrap();
+        let utf16 = csv.clone().with_encoding(Encoding::Utf16Le);
+        let json = RecordFormat::from_file_name("a.json").unwrap();
+        let plain = [stored(2, 0, 0), stored(4, 0, 0)];
+        let rows = [stored(3, 1, 1), stored(3, 1, 1)];
+        let joined = |attributes: &[(String, String)], parts: &[Stored]| {
+            let joined = Joined::of_file(attributes, parts).unwrap();
+            (joined.length, joined.added)
+        };
+
+        assert_eq!(joined(&with(&csv, &[]), &plain), (6, vec![]));
+        let marked = with(&utf16, &[(MARK_ATTRIBUTE, "1")]);
+        assert_eq!(joined(&marked, &plain), (8, vec![(0, b"\xFF\xFE".to_vec())]));
+        assert_eq!(joined(&with(&json, &[]), &rows), (5, vec![(2, b",".to_vec())]));
+        let bare = with(&json, &[(SEPARATOR_ATTRIBUTE, "\n")]);
+        assert_eq!(joined(&bare, &plain), (7, vec![(2, b"\n".to_vec())]));
+        assert_eq!(joined(&[], &plain), (6, vec![]));
+        for (attributes, parts) in [
+            (text(&[]), &rows),
+            (text(&[(SEPARATOR_ATTRIBUTE, ",")]), &plain),
+            (text(&[(MARK_ATTRIBUTE, "1")]), &plain),
+        ] {
+            let error = Joined::of_file(&attributes, parts).unwrap_err();
+            assert!(matches!(error, JoinError::Format(_)), "{error:?}");
+        }
     }
 }

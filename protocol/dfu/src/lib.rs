@@ -9,6 +9,7 @@ pub mod encoding;
 pub mod format;
 pub mod hpcc_name;
 pub mod join;
+pub mod look;
 pub mod meta;
 pub mod naming;
 pub mod probe;

@@ -30,6 +30,7 @@ mod lengths;
 mod lines;
 mod masks;
 mod narrow;
+mod plan;
 mod recfm;
 mod rewrite;
 mod rule;
@@ -43,6 +44,7 @@ mod whole;
 mod xml;
 
 pub use error::{Rule, SplitError};
+pub use plan::{PlannedPart, Planner};
 pub use types::{Join, Layout, Origin, Piece, Source, SplitOptions, Target};
 
 use crate::format::RecordFormat;

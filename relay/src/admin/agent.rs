@@ -155,7 +155,7 @@ async fn add(
 }
 
 /// A rule for a plane that is not there is more likely a slip than a plan.
-fn check_planes(rules: &[Rule], context: &Context<'_>) -> Result<(), AdminError> {
+pub(super) fn check_planes(rules: &[Rule], context: &Context<'_>) -> Result<(), AdminError> {
     for rule in rules {
         if let Planes::One(plane) = &rule.planes {
             context.settings.plane(plane)?;

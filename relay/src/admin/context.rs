@@ -48,6 +48,9 @@ pub struct RunningAddresses {
     pub data: SocketAddr,
     /// For enrollment.
     pub enroll: SocketAddr,
+    /// For HTTP, where it is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<SocketAddr>,
 }
 
 /// An initialised relay.

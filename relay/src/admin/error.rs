@@ -1,6 +1,7 @@
 //! Why a command failed, how it then ends, and what its user can do.
 
 use super::{Exit, Failure};
+use crate::api::tokens::TokensError;
 use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
 use crate::config::ConfigError;
 use crate::copy::CopyError;
@@ -80,6 +81,9 @@ pub enum AdminError {
     /// An agent cannot be changed.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// A token of the HTTP interface cannot be made or removed.
+    #[error(transparent)]
+    ApiToken(#[from] TokensError),
     /// A job cannot be changed.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -206,6 +210,7 @@ impl Failure for AdminError {
             }
             Self::Agent(AgentError::Reserved { .. }) => Exit::Usage,
             Self::Agent(_) => Exit::Refused,
+            Self::ApiToken(error) => api_token_exit(error),
             Self::Copy(error) => error.exit(),
             Self::Job(error) => error.refusal().code.remedy().into(),
             Self::PlaneTest { source, .. } => probe_exit(source),
@@ -253,6 +258,7 @@ impl Failure for AdminError {
             }
             Self::Agent(AgentError::Reserved { .. }) => "choose another name",
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
+            Self::ApiToken(error) => api_token_advice(error),
             Self::Copy(error) => error.advice(),
             Self::JobCommitted { .. } => {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
@@ -306,6 +312,29 @@ fn identity_exit(error: &StoreError) -> Exit {
     match error {
         StoreError::Io { .. } => Exit::Internal,
         _ => Exit::Usage,
+    }
+}
+
+fn api_token_exit(error: &TokensError) -> Exit {
+    match error {
+        TokensError::Exists { .. } => Exit::Refused,
+        TokensError::Missing { .. } => Exit::Source,
+        TokensError::TooMany => Exit::Limit,
+        TokensError::Damaged { .. } | TokensError::Writable { .. } => Exit::Usage,
+        TokensError::File { .. } => Exit::Internal,
+    }
+}
+
+fn api_token_advice(error: &TokensError) -> &'static str {
+    match error {
+        TokensError::Exists { .. } => {
+            "choose another name, or remove it first: skyspray-relay api-token remove NAME"
+        }
+        TokensError::Missing { .. } => "list what there is: skyspray-relay api-token list",
+        TokensError::TooMany => "remove those that are not used any more",
+        TokensError::Damaged { .. } => "restore api-tokens.toml, or remove it and make tokens anew",
+        TokensError::Writable { .. } => "take the right to write it from others: chmod go-w",
+        TokensError::File { .. } => "check the directory and the rights of this user there",
     }
 }
 

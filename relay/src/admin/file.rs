@@ -12,6 +12,7 @@ use super::output::{Row, when};
 use super::{AdminError, Output};
 use crate::catalogue::{Actor, GenerationRecord, RemoveError};
 use crate::discard::delete_discards;
+use crate::shown::ShownFile;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skyspray_wire::message::Entry;
@@ -99,11 +100,8 @@ pub(super) async fn run(
 
 #[derive(Serialize)]
 struct EntryRow {
-    plane: String,
-    name: String,
-    bytes: u64,
-    parts: u32,
-    committed_ms: i64,
+    #[serde(flatten)]
+    shown: ShownFile,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -114,10 +112,10 @@ impl Row for EntryRow {
 
     fn cells(&self) -> Vec<String> {
         vec![
-            self.bytes.to_string(),
-            self.parts.to_string(),
-            when(Some(self.committed_ms), self.now_ms),
-            format!("{}:{}", self.plane, self.name),
+            self.shown.bytes.to_string(),
+            self.shown.parts.to_string(),
+            when(Some(self.shown.committed_ms), self.now_ms),
+            format!("{}:{}", self.shown.plane, self.shown.name),
         ]
     }
 }
@@ -133,14 +131,7 @@ async fn list(
     let mut after = String::new();
     loop {
         let entries = catalogue.list_logical(&target.plane, &target.scope, &after, PAGE).await?;
-        let row = |entry: &Entry| EntryRow {
-            plane: target.plane.to_string(),
-            name: entry.name.clone(),
-            bytes: entry.bytes,
-            parts: entry.parts,
-            committed_ms: entry.committed_ms,
-            now_ms,
-        };
+        let row = |entry: &Entry| EntryRow { shown: ShownFile::new(&target.plane, entry), now_ms };
         output.rows(&entries.iter().map(row).collect::<Vec<_>>(), after.is_empty())?;
         match entries.into_iter().last() {
             Some(last) => after = last.name,

@@ -325,3 +325,43 @@ async fn the_audit_tells_what_operators_did_and_that_nobody_changed_it() {
     let verified = site.run(&["audit", "verify", "--json"]).await;
     assert_eq!((verified.exit, &verified.objects()[0]["lines"]), (Exit::Done, &2.into()));
 }
+
+#[tokio::test]
+async fn a_token_of_the_http_interface_is_printed_alone_and_kept_as_a_hash() {
+    let site = Site::initialised().await;
+    let added = site.run(&["api-token", "add", "thor", "--allow", "pull,list:data:acme"]).await;
+    assert_eq!((added.exit, added.out.lines().count()), (Exit::Done, 1), "{}", added.err);
+    let token = added.out.trim();
+    assert!(token.starts_with("skyapi_") && token.len() == 50, "{token}");
+    assert!(!added.err.contains(token));
+
+    let listed = site.run(&["--json", "api-token", "list"]).await;
+    let row = &listed.objects()[0];
+    assert_eq!((&row["event"], &row["name"]), (&"api-token".into(), &"thor".into()));
+    assert_eq!(row["rules"], serde_json::json!(["pull,list:data:acme"]));
+    let expires = i64::try_from(NOW.as_millis()).unwrap() + 90 * 86_400_000;
+    assert_eq!(row["expires_ms"], serde_json::json!(expires));
+    let kept = std::fs::read_to_string(site.dir().api_tokens_file()).unwrap();
+    assert!(!kept.contains(&token[7..]) && !listed.out.contains(&token[7..]), "{kept}");
+
+    let again = site.run(&["api-token", "add", "thor", "--allow", "pull:data"]).await;
+    assert_eq!(again.exit, Exit::Refused, "{}", again.err);
+    let nowhere = site.run(&["api-token", "add", "x", "--allow", "pull:lake"]).await;
+    assert_eq!(nowhere.exit, Exit::Usage, "{}", nowhere.err);
+    let removed = site.run(&["api-token", "remove", "thor"]).await;
+    assert_eq!((removed.exit, removed.out.as_str()), (Exit::Done, "removed api token thor\n"));
+    let missing = site.run(&["api-token", "remove", "thor"]).await;
+    assert_eq!(missing.exit, Exit::Source, "{}", missing.err);
+}
+
+#[test]
+fn a_token_of_the_http_interface_only_reads() {
+    let parse = |allow: &str| {
+        let line = ["skyspray-relay", "api-token", "add", "x", "--allow", allow];
+        Cli::try_parse_from(line).map(|_| ()).map_err(|error| error.to_string())
+    };
+
+    parse("pull,list:*").unwrap();
+    let error = parse("pull,push:data").unwrap_err();
+    assert!(error.contains("allows push, but the HTTP interface only takes pull and list"));
+}

@@ -40,8 +40,13 @@ impl RelayDir {
         self.state().join("catalogue.db")
     }
 
+    /// Who may use the HTTP interface; written by `api-token`, and taken up by a running relay.
+    pub fn api_tokens_file(&self) -> PathBuf {
+        self.0.join("api-tokens.toml")
+    }
+
     /// Where a running relay says on which ports it listens; written by `serve`, removed when it
-    /// ends: `{"data":"ip:port","enroll":"ip:port"}`.
+    /// ends: `{"data":"ip:port","enroll":"ip:port"}`, with `"api":"ip:port"` where it has one.
     pub fn addresses_file(&self) -> PathBuf {
         self.0.join("run").join("addresses.json")
     }

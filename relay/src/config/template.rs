@@ -51,6 +51,11 @@ const HEAD: &str = "\
 ";
 
 const LIMITS: &str = r#"
+# [api]                    # of api_listen; without it only this host may reach it
+# tls_cert = "api.crt"     # PEM, below the relay's directory or absolute
+# tls_key = "api.key"
+# plaintext = false        # true: something else encrypts, as in a service mesh
+
 # [limits]
 # memory = "128MiB"        # for chunks on their way
 # sessions_max = 256

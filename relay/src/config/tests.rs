@@ -252,3 +252,23 @@ fn a_plane_argument_is_a_name_and_a_url() {
         "plane name \"Data\" is not 1 to 63 of the characters a-z 0-9 - _"
     );
 }
+
+#[test]
+fn the_http_interface_is_protected_by_both_files_or_said_to_need_none() {
+    let api = |text: &str| parse(&format!("{LEAST}[api]\n{text}")).unwrap().api;
+
+    assert_eq!(parse(LEAST).unwrap().api, ApiProtection::Loopback);
+    assert_eq!(api("plaintext = true"), ApiProtection::Plaintext);
+    assert_eq!(
+        api("tls_cert = 'api.crt'\ntls_key = '/k/api.key'"),
+        ApiProtection::Tls { cert: "api.crt".into(), key: "/k/api.key".into() }
+    );
+    assert_eq!(
+        complaint("[api]\ntls_key = 'x'\nplaintext = true"),
+        "[api] has no tls_cert, expected both tls_cert and tls_key or neither"
+    );
+    assert_eq!(
+        complaint("[api]\ntls_cert = 'x'\ntls_key = 'x'\nplaintext = true"),
+        "[api] has plaintext = true beside tls_cert and tls_key, expected one of the two"
+    );
+}

@@ -1,5 +1,6 @@
 //! The real pair of processes on good input: what goes out comes back, and nothing else.
 
+mod api;
 mod bounded_memory;
 mod demo;
 mod despray_shapes;

@@ -4,13 +4,14 @@
 use super::super::single::Written;
 use super::error::ShapeFault;
 use super::outputs::{Outputs, StartError};
-use super::shape::{Cut, RecordCut, mark, numbered};
+use super::shape::{Cut, RecordCut, numbered};
 use super::staging::Staging;
 use crate::download::fault::DownloadFault;
 use crate::source::{RecordError, Source, SourceError};
 use crate::splitting::{BLOCK_BYTES, MARK_ATTRIBUTE, Splitting, Wanted};
 use crate::stop::Stop;
 use skyspray_dfu::blob::{self, SplitPrefixSpec, Unblob};
+use skyspray_dfu::join::mark;
 use skyspray_dfu::split::{Layout, Piece};
 use skyspray_link::seam::files::Cause;
 use skyspray_wire::ids::PartIndex;

@@ -6,7 +6,7 @@ use crate::source::{RecordError, SourceError};
 use crate::splitting::LookError;
 use skyspray_dfu::blob::BlobError;
 use skyspray_dfu::format::attributes::AttributeError;
-use skyspray_dfu::join::PartTooShort;
+use skyspray_dfu::join::{JoinError, PartTooShort};
 use skyspray_link::seam::files::Escaped;
 use skyspray_wire::limits::PARTS_MAX;
 use std::borrow::Cow;
@@ -86,6 +86,15 @@ pub enum ShapeFault {
         /// Where the second one's bytes begin.
         second: u64,
     },
+}
+
+impl From<JoinError> for ShapeFault {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Part(error) => error.into(),
+            JoinError::Format(error) => error.into(),
+        }
+    }
 }
 
 impl From<LookError> for ShapeFault {

@@ -4,11 +4,10 @@
 use super::error::ShapeFault;
 use crate::cli::DesprayArgs;
 use crate::size::ByteSize;
-use crate::splitting::{MARK_ATTRIBUTE, PREFIX_ATTRIBUTE, SEPARATOR_ATTRIBUTE};
+use crate::splitting::{MARK_ATTRIBUTE, PREFIX_ATTRIBUTE};
 use skyspray_dfu::blob::SplitPrefixSpec;
-use skyspray_dfu::encoding::Encoding;
 use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::join::{Joined, Stored, separator};
+use skyspray_dfu::join::{Joined, Stored, edges, mark};
 use skyspray_dfu::naming::part_file_name;
 use skyspray_wire::ids::PartIndex;
 use skyspray_wire::limits::PARTS_MAX;
@@ -160,36 +159,23 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Bytes at the beginning and the end of the one file that are no records.
-    fn around(&self) -> (u64, u64) {
-        let filled = |part: &&PartInfo| {
-            u64::from(part.header).saturating_add(u64::from(part.footer)) < part.length
-        };
-        let first = self.parts.iter().find(filled).or(self.parts.first());
-        let last = self.parts.iter().rev().find(filled).or(self.parts.first());
-        let header = first.map_or(0, |part| u64::from(part.header));
-        (header, last.map_or(0, |part| u64::from(part.footer)))
-    }
-
-    fn joined(&self) -> Result<Arc<Joined>, ShapeFault> {
-        let plain = |part: &PartInfo| part.header == 0 && part.footer == 0;
-        let said = self.value(SEPARATOR_ATTRIBUTE);
-        let between = match self.format() {
-            Ok(format) => {
-                let header = u32::try_from(self.around().0).expect("it is that of a part");
-                separator(&format, header, said)
-            }
-            // Whatever the records are, they need nothing between them that parts have not.
-            Err(_) if said.is_none() && self.parts.iter().all(plain) => Vec::new(),
-            Err(fault) => return Err(fault),
-        };
+    fn stored(&self) -> Vec<Stored> {
         let stored = self.parts.iter().map(|part| Stored {
             length: part.length,
             header: part.header,
             footer: part.footer,
         });
-        let stored = stored.collect::<Vec<_>>();
-        Ok(Arc::new(Joined::try_new(&stored, self.mark()?, &between)?))
+        stored.collect()
+    }
+
+    /// Bytes at the beginning and the end of the one file that are no records.
+    fn around(&self) -> (u64, u64) {
+        let (header, footer) = edges(&self.stored());
+        (u64::from(header), u64::from(footer))
+    }
+
+    fn joined(&self) -> Result<Arc<Joined>, ShapeFault> {
+        Ok(Arc::new(Joined::of_file(self.attributes, &self.stored())?))
     }
 
     fn blobs(&self, said: Option<&SplitPrefixSpec>) -> Result<SplitPrefixSpec, ShapeFault> {
@@ -251,18 +237,6 @@ fn files_for(body: u64, room: u64) -> Option<NonZeroU32> {
     (least..=PARTS_MAX)
         .find(|&files| body / u64::from(files) + body % u64::from(files) <= room)
         .and_then(NonZeroU32::new)
-}
-
-/// The byte order mark of text in an encoding.
-pub(super) fn mark(encoding: Encoding) -> &'static [u8] {
-    match encoding {
-        Encoding::Ascii => b"",
-        Encoding::Utf8 => b"\xEF\xBB\xBF",
-        Encoding::Utf16Le => b"\xFF\xFE",
-        Encoding::Utf16Be => b"\xFE\xFF",
-        Encoding::Utf32Le => b"\xFF\xFE\0\0",
-        Encoding::Utf32Be => b"\0\0\xFE\xFF",
-    }
 }
 
 #[cfg(test)]

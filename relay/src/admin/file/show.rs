@@ -4,7 +4,8 @@ use super::{PAGE, ShowArgs, find};
 use crate::admin::context::Context;
 use crate::admin::output::{Row, when};
 use crate::admin::{AdminError, Output};
-use crate::catalogue::{Catalogue, StoredOrigin, StoredPart};
+use crate::catalogue::{Catalogue, StoredOrigin};
+use crate::shown::{ShownGeneration, ShownPart};
 use serde::Serialize;
 use skyspray_wire::ids::JobId;
 
@@ -17,25 +18,14 @@ pub(super) async fn show(
     let catalogue = context.catalogue().await?;
     let current = find(target, context).await?;
     let (generation, job) = (current.generation, current.job);
-    output.fields(&GenerationRow {
-        plane: target.plane.to_string(),
-        name: target.name.to_string(),
-        generation: generation.0,
-        wuid: current.wuid,
-        agent: current.agent.to_string(),
-        parts: current.parts,
-        bytes: current.bytes,
-        records: current.records,
-        committed_ms: current.committed_ms,
-        attributes: current.attributes,
-        lfn_hash: current.layout.lfn_hash,
-        now_ms: context.host.now_ms(),
-    })?;
+    let now_ms = context.host.now_ms();
+    let shown = ShownGeneration::new(&target.plane, &target.name, current);
+    output.fields(&GenerationRow { shown, now_ms })?;
     let mut after = None;
     loop {
         let file = (&target.plane, &target.name);
         let parts = catalogue.parts(file, generation, after, PAGE).await?;
-        let rows: Vec<PartRow> = parts.iter().map(PartRow::new).collect();
+        let rows: Vec<ShownPart> = parts.iter().map(ShownPart::new).collect();
         output.rows(&rows, after.is_none())?;
         match parts.last() {
             Some(last) => after = Some(last.part),
@@ -64,17 +54,8 @@ async fn show_origins(
 
 #[derive(Serialize)]
 struct GenerationRow {
-    plane: String,
-    name: String,
-    generation: u64,
-    wuid: String,
-    agent: String,
-    parts: u32,
-    bytes: u64,
-    records: Option<u64>,
-    committed_ms: i64,
-    attributes: Vec<(String, String)>,
-    lfn_hash: u32,
+    #[serde(flatten)]
+    shown: ShownGeneration,
     #[serde(skip)]
     now_ms: i64,
 }
@@ -95,54 +76,25 @@ impl Row for GenerationRow {
     ];
 
     fn cells(&self) -> Vec<String> {
+        let shown = &self.shown;
         let attributes: Vec<String> =
-            self.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            shown.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
         vec![
-            format!("{}:{}", self.plane, self.name),
-            self.generation.to_string(),
-            self.wuid.clone(),
-            self.agent.clone(),
-            self.parts.to_string(),
-            self.bytes.to_string(),
-            self.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
-            when(Some(self.committed_ms), self.now_ms),
-            self.lfn_hash.to_string(),
+            format!("{}:{}", shown.plane, shown.name),
+            shown.generation.to_string(),
+            shown.wuid.clone(),
+            shown.agent.clone(),
+            shown.parts.to_string(),
+            shown.bytes.to_string(),
+            shown.records.map_or_else(|| "-".to_owned(), |records| records.to_string()),
+            when(Some(shown.committed_ms), self.now_ms),
+            shown.lfn_hash.to_string(),
             if attributes.is_empty() { "-".to_owned() } else { attributes.join(" ") },
         ]
     }
 }
 
-#[derive(Serialize)]
-struct PartRow {
-    /// Counted from 1.
-    part: u64,
-    path: String,
-    bytes: u64,
-    records: Option<u64>,
-    blake3: String,
-    crc32: u32,
-    /// Bytes at its start that are the header of a document.
-    header: u32,
-    /// Bytes at its end that are the footer of a document.
-    footer: u32,
-}
-
-impl PartRow {
-    fn new(part: &StoredPart) -> Self {
-        Self {
-            part: u64::from(part.part.0) + 1,
-            path: part.path.clone(),
-            bytes: part.length,
-            records: part.records,
-            blake3: part.digest.to_string(),
-            crc32: part.crc32,
-            header: part.header,
-            footer: part.footer,
-        }
-    }
-}
-
-impl Row for PartRow {
+impl Row for ShownPart {
     const EVENT: &'static str = "part";
     const HEADINGS: &'static [&'static str] =
         &["PART", "BYTES", "RECORDS", "HEADER", "FOOTER", "CRC32", "BLAKE3", "PATH"];

@@ -1,0 +1,219 @@
+//! The listener of the HTTP interface, and its connections: how many, how large, how slow.
+
+use super::stall::Unstalled;
+use super::tls::{Tls, TlsFiles, TlsFilesError};
+use super::{Api, router};
+use crate::config::{ApiProtection, RelayDir, RelaySettings};
+use crate::state::blocking;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// Connections at once; more wait until one ends.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a client may take for a TLS handshake.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may take for the head of a request, and a connection may be idle.
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a client may take nothing of what is sent to it.
+const STALL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Fields of a request's head.
+const HEAD_FIELDS_MAX: usize = 64;
+
+/// How often the certificate is read again.
+const TLS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long responses may go on when the relay is told to stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is waited after a connection could not be taken, for want of open files as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why the HTTP interface does not listen. All for the operator to correct.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Tokens would go over a network in clear text.
+    #[error("api_listen {address} can be reached from other hosts, and [api] has no tls_cert")]
+    Plaintext {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Certificate or key.
+    #[error("the HTTP interface has no identity")]
+    Tls(#[from] TlsFilesError),
+    /// The address cannot be used.
+    #[error("cannot listen for HTTP on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The listener of the HTTP interface.
+pub(crate) struct ApiListener {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+impl ApiListener {
+    /// Listens where the settings say; `None` where they say nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError`].
+    pub(crate) async fn bind(
+        dir: &RelayDir,
+        settings: &RelaySettings,
+    ) -> Result<Option<Self>, ListenError> {
+        let Some(address) = settings.api_listen else { return Ok(None) };
+        let tls = match &settings.api {
+            ApiProtection::Tls { cert, key } => {
+                // An absolute path stays what it is.
+                let files = TlsFiles { cert: dir.path().join(cert), key: dir.path().join(key) };
+                Some(blocking(move || Tls::load(files)).await?)
+            }
+            ApiProtection::Loopback if !address.ip().is_loopback() => {
+                return Err(ListenError::Plaintext { address });
+            }
+            ApiProtection::Loopback | ApiProtection::Plaintext => None,
+        };
+        let failed = |source| ListenError::Bind { address, source };
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Some(Self { socket, address, tls }))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` says so, and lets responses end for a while then.
+    pub(crate) async fn serve(mut self, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+        let router = router(api);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        let mut ticks = interval(TLS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let free = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot.expect("it is never closed"), self.socket.accept().await)
+            };
+            tokio::select! {
+                (slot, accepted) = free => match accepted {
+                    Ok((stream, peer)) => {
+                        let connection = Connection {
+                            acceptor: self.tls.as_ref().map(Tls::acceptor),
+                            router: router.clone(),
+                            stop: stop.clone(),
+                            peer,
+                            _slot: slot,
+                        };
+                        connections.spawn(connection.serve(stream));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "an HTTP connection cannot be taken");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = ticks.tick() => self.take_up_certificate().await,
+                Some(_) = connections.join_next() => {}
+                _ = stop.changed() => break,
+            }
+        }
+        drop(self.socket);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if timeout(DRAIN_DEADLINE, drained).await.is_err() {
+            tracing::warn!("HTTP responses did not end in time");
+        }
+    }
+
+    async fn take_up_certificate(&mut self) {
+        let Some(tls) = self.tls.clone() else { return };
+        match blocking(move || tls.reload()).await {
+            Ok((tls, changed)) => {
+                if changed {
+                    tracing::info!("the HTTP interface has another certificate");
+                }
+                self.tls = Some(tls);
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the HTTP interface keeps its certificate");
+            }
+        }
+    }
+}
+
+struct Connection {
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    stop: watch::Receiver<bool>,
+    peer: SocketAddr,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        let peer = self.peer;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY");
+        }
+        let stream = Unstalled::new(stream, STALL_DEADLINE);
+        let Some(acceptor) = self.acceptor.clone() else {
+            return self.answer(stream).await;
+        };
+        match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.answer(stream).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut self, stream: S) {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_DEADLINE)
+            .max_headers(HEAD_FIELDS_MAX)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let service = TowerToHyperService::new(self.router);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = self.stop.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(peer = %self.peer, error, "HTTP connection ended");
+        }
+    }
+}
