@@ -38,6 +38,22 @@ pub const NOSPLIT_ATTRIBUTE: &str = "sourcesWhole";
 /// Kept with a logical file stored whole: the parts it would have been split into.
 pub const POINTS_ATTRIBUTE: &str = "splitPointParts";
 
+/// Kept with a logical file in whose text illegal sequences were replaced: how many.
+pub const REPLACED_ATTRIBUTE: &str = "replacedSequences";
+
+/// Attributes that say how parts were made of sources, beside their format.
+pub const OF_SPLITTING: [&str; 9] = [
+    MARK_ATTRIBUTE,
+    SEPARATOR_ATTRIBUTE,
+    PREFIX_ATTRIBUTE,
+    JOIN_ATTRIBUTE,
+    SOURCE_ATTRIBUTE,
+    TARGET_ATTRIBUTE,
+    NOSPLIT_ATTRIBUTE,
+    POINTS_ATTRIBUTE,
+    REPLACED_ATTRIBUTE,
+];
+
 /// How the user wants sources to be split.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Wanted {
@@ -215,6 +231,22 @@ impl Splitting {
         attributes
     }
 
+    /// The longest that attributes may get that only reading all of the sources shows, in so many
+    /// parts: more than are added at the end, never fewer.
+    pub fn late_attributes_max(&self, parts: NonZeroU32) -> Vec<(String, String)> {
+        let mut attributes = self.late_attributes(parts);
+        let mut add =
+            |name: &str, value: &str| attributes.push((name.to_owned(), value.to_owned()));
+        if matches!(self.format, RecordFormat::Json(_)) {
+            add(SEPARATOR_ATTRIBUTE, ",");
+        }
+        let converted = matches!(self.wanted.target, Target::Utf8 | Target::Utf8WithMark);
+        if converted && self.wanted.on_invalid == OnInvalid::Replace {
+            add(REPLACED_ATTRIBUTE, &u64::MAX.to_string());
+        }
+        attributes
+    }
+
     /// Whether rows stand in no array, so that nothing but what separates them tells them apart.
     pub fn has_bare_rows(&self) -> bool {
         let bare = |(source, around): (&Source, &Around)| {
@@ -226,8 +258,10 @@ impl Splitting {
 
     /// What tells one way of splitting from another, for a job that is taken up again.
     pub fn signature(&self) -> Vec<u8> {
-        let Wanted { target, on_invalid, layout, join, .. } = self.wanted;
-        let mut text = format!("{target:?} {on_invalid:?} {layout:?} {join:?}").into_bytes();
+        if self.measured {
+            return self.signature_measured();
+        }
+        let mut text = self.wanted_text().into_bytes();
         // Sources with nothing around their records may come and go: that is seen elsewhere.
         for around in self.around.iter().filter(|around| **around != Around::default()) {
             for bytes in [&around.mark, &around.header, &around.footer, &around.prefix] {
@@ -236,6 +270,19 @@ impl Splitting {
             }
         }
         text
+    }
+
+    /// What [`Splitting::signature`] is once the sources are measured, known before they are.
+    ///
+    /// What stands around the records then follows from the sources alone, whose states a job
+    /// notes anyway.
+    pub fn signature_measured(&self) -> Vec<u8> {
+        format!("{} measured", self.wanted_text()).into_bytes()
+    }
+
+    fn wanted_text(&self) -> String {
+        let Wanted { target, on_invalid, layout, join, .. } = self.wanted;
+        format!("{target:?} {on_invalid:?} {layout:?} {join:?}")
     }
 
     /// A splitter at the start of the first source.

@@ -4,7 +4,7 @@
 use super::chunker::Chunker;
 use super::fault::UploadFault;
 use crate::source::Source;
-use crate::splitting::{SEPARATOR_ATTRIBUTE, Splitting};
+use crate::splitting::{REPLACED_ATTRIBUTE, SEPARATOR_ATTRIBUTE, Splitting};
 use skyspray_dfu::split::{Origin, Piece, SplitError, Splitter};
 use skyspray_link::feed::{PartEnd, Producer};
 use skyspray_wire::ids::{PartIndex, SourceIndex};
@@ -13,10 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes after which what was read is dropped from the page cache.
-const FORGET_EVERY: u64 = 64 * 1024 * 1024;
-
-/// Kept with a logical file in whose text illegal sequences were replaced: how many.
-const REPLACED_ATTRIBUTE: &str = "replacedSequences";
+pub(super) const FORGET_EVERY: u64 = 64 * 1024 * 1024;
 
 /// What a spray reads: sources in order, as one stream of records.
 #[derive(Debug)]

@@ -17,6 +17,29 @@ pub fn part_file_name(tail: &str, part: PartIndex, parts: NonZeroU32) -> String 
     format!("{tail}._{part}_of_{parts}")
 }
 
+/// Takes the name of a part's file apart, in any case: what stands before, the part, and how many
+/// there are. The inverse of [`part_file_name`]; `None` for any other name.
+pub fn split_part_file_name(name: &str) -> Option<(&str, PartIndex, NonZeroU32)> {
+    let (front, parts) = name.rsplit_once('_')?;
+    let front = strip_suffix_of_any_case(front, "_of")?;
+    let (front, number) = front.rsplit_once('_')?;
+    let tail = front.strip_suffix('.')?;
+    let (number, parts) = (counted(number)?, counted(parts)?);
+    (number <= parts).then_some((tail, PartIndex(number.get() - 1), parts))
+}
+
+fn strip_suffix_of_any_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let at = text.len().checked_sub(suffix.len())?;
+    let (front, end) = text.split_at_checked(at)?;
+    end.eq_ignore_ascii_case(suffix).then_some(front)
+}
+
+/// A number as names of parts have it: digits alone, without a zero in front.
+fn counted(text: &str) -> Option<NonZeroU32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 /// Where the parts of one logical file lie below a plane's prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PartPaths {
@@ -72,6 +95,35 @@ mod tests {
     fn a_file_of_one_part_still_says_so() {
         assert_eq!(paths("~thor::persons", 1, 1, true), ["thor/persons._1_of_1"]);
         assert_eq!(paths("fname", 1, 1, true), ["fname._1_of_1"]);
+    }
+
+    #[test]
+    fn a_part_is_known_by_the_name_of_its_file() {
+        let split = |name| {
+            let (tail, part, parts) = split_part_file_name(name)?;
+            Some((tail, part.0, parts.get()))
+        };
+
+        assert_eq!(split("orders._3_of_12"), Some(("orders", 2, 12)));
+        assert_eq!(split("a_1._2_of_3.b._1_OF_1"), Some(("a_1._2_of_3.b", 0, 1)));
+        for name in [
+            "orders",
+            "._3_of_2",
+            "o._0_of_2",
+            "o._01_of_2",
+            "o._1_of_",
+            "o_1_of_2",
+            "o._1_of_+2",
+            "o._1_of_99999999999",
+            "o._1\u{e9}of_2",
+            "_of_2",
+            "o._1_of_2.gz",
+        ] {
+            assert_eq!(split(name), None, "{name}");
+        }
+        let parts = NonZeroU32::new(400).unwrap();
+        let name = part_file_name("orders", PartIndex(17), parts);
+        assert_eq!(split_part_file_name(&name), Some(("orders", PartIndex(17), parts)));
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod many_files;
 mod object_planes;
 mod origins;
 mod proofs;
+mod push_parts;
 mod round_trip;
 mod sources;
