@@ -3,8 +3,7 @@
 use serde_json::Value;
 use skyspray_tests::args;
 use skyspray_tests::check::{
-    assert_nothing_staged_after_collect, assert_nothing_visible, assert_returns, assert_same,
-    assert_says, stored_parts,
+    assert_nothing_staged_after_collect, assert_returns, assert_same, assert_says, stored_parts,
 };
 use skyspray_tests::output::Output;
 use skyspray_tests::pair::Pair;
@@ -110,7 +109,8 @@ fn parts_that_are_not_those_of_the_metadata_are_refused_and_leave_nothing() {
     assert_says(&output, 6, "CRC-32");
     assert_eq!(output.event("error").unwrap()["file"], "lz:parts/rows._7_of_11");
 
-    assert_nothing_visible(&pair, "new::rows");
+    assert!(!pair.relay.plane.join("new").exists(), "something is in the scope");
+    assert_says(&pair.run(args!["describe", "data:new::rows"]), 3, "new::rows");
     assert_nothing_staged_after_collect(&pair);
     fs::write(&part, &content).unwrap();
     pair.done(push());
@@ -170,4 +170,30 @@ fn what_a_spray_was_given_with_metadata_says_nothing_of_how_it_splits() {
     let (file, _) = described(&pair, "t::plain");
     assert_eq!(file["attributes"]["byteOrderMark"], Value::Null);
     assert_returns(&pair, "t::plain", &source);
+}
+
+#[test]
+fn more_attributes_than_there_may_be_are_refused_before_a_byte_is_sent() {
+    let pair = Pair::start();
+    let source = pair.edge.file("a.csv");
+    fs::write(&source, "\u{feff}1,2\n3,4\n").unwrap();
+    let meta = pair.root.path().join("long.xml");
+    let spray = |layout: usize| {
+        let ecl = format!("<ECL>{}</ECL>", "x".repeat(layout));
+        let xml = format!("<File numparts='1'><Part num='1'/><Attr kind='csv'>{ecl}</Attr></File>");
+        fs::write(&meta, xml).unwrap();
+        let spray = args!["spray", &source, "data:t::a", "--meta", &meta, "--parts", "2"];
+        pair.run([spray, args!["--overwrite"]].concat())
+    };
+    assert_eq!(spray(1).code, 0);
+    let (file, _) = described(&pair, "t::a");
+    let attributes = file["attributes"].as_object().unwrap();
+    assert_eq!(attributes["byteOrderMark"], "1", "it is added when everything was read");
+    let bytes = |(name, value): (&String, &Value)| name.len() + value.as_str().unwrap().len();
+    let left = 32 * 1024 - attributes.iter().map(bytes).sum::<usize>();
+
+    assert_eq!(spray(1 + left).code, 0);
+    assert_says(&spray(2 + left), 8, "32769 bytes, at most 64 of 32768");
+    let jobs = pair.relay.admin(args!["job", "list"]).unwrap();
+    assert_eq!(jobs.objects().len(), 2, "the third was not opened: {jobs:#?}");
 }
