@@ -59,7 +59,7 @@ pub(super) struct Writing {
 pub(super) enum Reads {
     /// Sources that are split; into so many parts where the relay's number is not that of the
     /// split points.
-    Split { splitting: Splitting, points: Option<u32> },
+    Split { splitting: Box<Splitting>, points: Option<u32> },
     /// Files that are the parts.
     Copies(Arc<Copies>),
 }
@@ -78,9 +78,9 @@ impl Reads {
             Self::Split { splitting, points } => {
                 let parts = NonZeroU32::new(points.unwrap_or(granted));
                 let parts = parts.ok_or(UploadFault::GrantDiffers { what: "number of parts" })?;
-                let plan = SprayPlan::new(splitting.clone(), parts);
+                let plan = SprayPlan::new((**splitting).clone(), parts);
                 plan.check()?;
-                Ok(Plan::Split(plan))
+                Ok(Plan::Split(Box::new(plan)))
             }
             Self::Copies(copies) if copies.sources().len() == granted as usize => {
                 Ok(Plan::Copies(Arc::clone(copies)))
@@ -92,7 +92,7 @@ impl Reads {
 
 /// What is read, in how many parts.
 enum Plan {
-    Split(SprayPlan),
+    Split(Box<SprayPlan>),
     Copies(Arc<Copies>),
 }
 

@@ -60,7 +60,7 @@ async fn once(
         target: args.operands.target.to_string(),
         open,
         reads: Reads::Split {
-            splitting: request.splitting.clone(),
+            splitting: Box::new(request.splitting.clone()),
             points: args.layout.whole.then_some(args.parts),
         },
         compress: args.compress,

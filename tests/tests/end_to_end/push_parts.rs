@@ -21,11 +21,11 @@ fn document() -> String {
 /// A sprayed document, its part files in the landing zone, and its metadata.
 fn sprayed(pair: &Pair) -> (PathBuf, PathBuf, PathBuf) {
     let source = pair.edge.file("rows.xml");
-    fs::write(&source, document()).unwrap();
+    fs::write(&source, document()).expect("the source can be written");
     let spray = args!["spray", &source, "data:t::rows", "--row-tag", "Row", "--parts", "11"];
     pair.done(spray);
     let directory = pair.edge.file("parts");
-    fs::create_dir(&directory).unwrap();
+    fs::create_dir(&directory).expect("the directory can be made");
     pair.done(args!["despray", "data:t::rows", &directory.join("rows"), "--wrap"]);
     (source, directory, metadata(pair, "t::rows"))
 }
@@ -37,21 +37,22 @@ fn events(output: &Output, name: &str) -> Vec<Value> {
 /// The metadata of a logical file, in a file.
 fn metadata(pair: &Pair, name: &str) -> PathBuf {
     let output = pair.done(args!["describe", &pair.target(name), "--xml"]);
-    let xml = output.event("metadata").unwrap()["xml"].as_str().unwrap().to_owned();
+    let metadata = output.event("metadata").expect("XML was asked for");
     let file = pair.root.path().join("meta.xml");
-    fs::write(&file, xml).unwrap();
+    let xml = metadata["xml"].as_str().expect("XML is text");
+    fs::write(&file, xml).expect("the metadata can be written");
     file
 }
 
 /// What is described: the file without who wrote it and when, and its parts.
 fn described(pair: &Pair, name: &str) -> (Value, Vec<Value>) {
     let output = pair.done(args!["describe", &pair.target(name)]);
-    let mut file = output.event("description").unwrap();
+    let mut file = output.event("description").expect("the file is there");
     for changing in ["name", "committed_ms", "wuid", "generation"] {
-        file.as_object_mut().unwrap().remove(changing);
+        file.as_object_mut().expect("fields").remove(changing);
     }
     for changing in ["owner", "workunit"] {
-        file["attributes"].as_object_mut().unwrap().remove(changing);
+        file["attributes"].as_object_mut().expect("attributes").remove(changing);
     }
     (file, events(&output, "part"))
 }
