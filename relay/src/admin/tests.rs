@@ -101,8 +101,8 @@ fn arguments_that_cannot_be_used_are_a_usage_error_that_says_why() {
         error.to_string()
     };
 
-    let plane = error(&["init", "x", "--plane", "data=s3://bucket"]);
-    assert!(plane.contains("plane kind \"s3\" is not supported, expected file"), "{plane}");
+    let plane = error(&["init", "x", "--plane", "data=ftp://bucket"]);
+    assert!(plane.contains("plane kind \"ftp\" is not supported, expected file, s3, azure or gs"), "{plane}");
     let rule = error(&["agent", "add", "a", "--allow", "write:data"]);
     assert!(rule.contains("\"write\" is none of push,pull,list,remove,overwrite"), "{rule}");
     let life = error(&["agent", "add", "a", "--ttl", "8d"]);
