@@ -224,7 +224,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<i64>, Catalogue
     let mut tx = connection.begin().await.map_err(classify)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(lock)
-        .execute(&mut tx)
+        .execute(&mut *tx)
         .await
         .map_err(classify)?;
     let mut migrator = Migrator::with_migrations(migrations());
