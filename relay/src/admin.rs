@@ -22,6 +22,7 @@ pub use api_token::{AddTokenArgs, ApiTokenCommand};
 pub use audit::AuditCommand;
 pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
+pub(crate) use error::{catalogue_advice, catalogue_exit};
 pub use exit::{Exit, Failure};
 pub use file::{CopyArgs, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs};
 pub use init::InitArgs;
@@ -29,7 +30,7 @@ pub use job::{JobArg, JobCommand, JobListArgs};
 pub use output::Output;
 pub use plane::PlaneCommand;
 
-use crate::config::RelayDir;
+use crate::config::{CatalogueArg, RelayDir};
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
@@ -45,6 +46,11 @@ pub struct Cli {
     /// One JSON object a line on standard output.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where the catalogue is: `sqlite`, or postgres://USER@HOST/DATABASE without a password
+    /// [default: catalogue in relay.toml].
+    #[arg(long, global = true, env = "SKYSPRAY_CATALOGUE", hide_env_values = true)]
+    #[arg(value_name = "URL")]
+    pub catalogue: Option<CatalogueArg>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -123,9 +129,9 @@ pub async fn run(cli: Cli, host: &Host, output: &mut Output<'_>) -> Exit {
 
 async fn dispatch(cli: Cli, host: &Host, output: &mut Output<'_>) -> Result<(), AdminError> {
     if let Command::Init(args) = cli.command {
-        return init::init(args, host, output).await;
+        return init::init(args, cli.catalogue.as_ref(), host, output).await;
     }
-    let context = Context::open(relay_dir(cli.dir)?, host)?;
+    let context = Context::open(relay_dir(cli.dir)?, cli.catalogue.as_ref(), host)?;
     match cli.command {
         Command::Init(_) => Ok(()),
         Command::Serve(_) => Err(AdminError::ServeHere),

@@ -93,7 +93,7 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
 }
 
 /// The right to place parts on a plane, for a push.
-pub(crate) async fn lock(placing: &Placing) -> Result<Placed<'_>, Refusal> {
+pub(crate) async fn lock(placing: &Placing) -> Result<Placed, Refusal> {
     placing.lock().await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "commit");
         CommitError::from(error).refusal()
@@ -256,7 +256,7 @@ impl CommitError {
     /// What a peer is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::Lock(_) => Refusal::new(RefusalCode::Internal, ""),
+            Self::Lock(error) => error.refusal(),
             Self::Place(error) => error.refusal(),
             Self::Job(error) => crate::service::refusal_of(error),
         }

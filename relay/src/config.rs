@@ -3,6 +3,7 @@
 //! Nothing here opens a plane or the catalogue.
 
 mod api;
+mod catalogue;
 mod directory;
 mod object;
 mod plane;
@@ -13,12 +14,14 @@ mod units;
 mod tests;
 
 pub use api::{ApiProtection, ApiTable};
+pub use catalogue::CatalogueArg;
 pub use directory::RelayDir;
 pub use object::{Checksum, Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
 pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
 pub use template::NewRelay;
 pub use units::{Size, UnitError, parse_duration};
 
+use crate::catalogue::{CatalogueUrl, CatalogueUrlError};
 use serde::Deserialize;
 use skyspray_certs::address::RelayAddress;
 use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
@@ -47,6 +50,10 @@ pub struct RelayFile {
     /// How the HTTP interface is protected.
     #[serde(default)]
     pub api: ApiTable,
+    /// Where the catalogue is: `sqlite`, or the URL of a PostgreSQL database without a password.
+    pub catalogue: Option<CatalogueArg>,
+    /// The file that holds the password for it.
+    pub catalogue_password_file: Option<PathBuf>,
     /// What the relay may use.
     #[serde(default)]
     pub limits: LimitsTable,
@@ -88,6 +95,10 @@ pub struct RelaySettings {
     pub api_listen: Option<SocketAddr>,
     /// How the HTTP interface is protected.
     pub api: ApiProtection,
+    /// Where the catalogue is.
+    pub catalogue: CatalogueUrl,
+    /// The file that holds the password for it.
+    pub catalogue_password_file: Option<PathBuf>,
     /// What the relay may use.
     pub limits: Limits,
     /// The planes by name.
@@ -169,6 +180,12 @@ pub enum ConfigError {
     TrustDomain {
         /// What is wrong with it.
         source: TrustDomainError,
+    },
+    /// What says where the catalogue is cannot be used.
+    #[error(transparent)]
+    Catalogue {
+        /// What is wrong with it.
+        source: CatalogueUrlError,
     },
     /// The two listeners would share one port.
     #[error("listen and enroll_listen are both {address}, expected two addresses")]
@@ -268,6 +285,10 @@ impl TryFrom<RelayFile> for RelaySettings {
         if file.listen == file.enroll_listen && file.listen.port() != 0 {
             return Err(ConfigError::SameListener { address: file.listen });
         }
+        let catalogue = match file.catalogue {
+            Some(said) => said.url()?,
+            None => CatalogueUrl::default(),
+        };
         let mut planes = BTreeMap::new();
         for (name, table) in file.plane {
             let plane =
@@ -284,6 +305,8 @@ impl TryFrom<RelayFile> for RelaySettings {
             enroll_listen: file.enroll_listen,
             api_listen: file.api_listen,
             api: ApiProtection::try_from(file.api)?,
+            catalogue,
+            catalogue_password_file: file.catalogue_password_file,
             limits: Limits::try_from(file.limits)?,
             planes,
         })

@@ -40,6 +40,7 @@ use skyspray_wire::name::{LogicalName, PlaneName};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use transfer::Transfer;
 use writer::Place;
 
@@ -209,6 +210,7 @@ impl Copier {
             key: (new.job, opened.epoch),
             original: Arc::clone(&original),
             place: self.place(request, new, opened),
+            bytes: AtomicU64::new(0),
         };
         match transfer.run(cut, stop).await {
             Ok(()) => self.commit(Commitment::of(new, opened)).await,

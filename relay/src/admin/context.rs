@@ -3,7 +3,7 @@
 
 use super::AdminError;
 use crate::catalogue::Catalogue;
-use crate::config::{RelayDir, RelaySettings};
+use crate::config::{CatalogueArg, RelayDir, RelaySettings};
 use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -61,17 +61,22 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn open(dir: RelayDir, host: &'a Host) -> Result<Self, AdminError> {
+    pub(super) fn open(
+        dir: RelayDir,
+        catalogue: Option<&CatalogueArg>,
+        host: &'a Host,
+    ) -> Result<Self, AdminError> {
         let file = dir.config_file();
         if !file.exists() {
             return Err(AdminError::NotInitialised { dir: dir.path().to_owned() });
         }
-        let settings = RelaySettings::load(&file)?;
+        let mut settings = RelaySettings::load(&file)?;
+        settings.override_catalogue(catalogue)?;
         Ok(Self { dir, settings, host })
     }
 
     pub(super) async fn catalogue(&self) -> Result<Catalogue, AdminError> {
-        Ok(Catalogue::open(&self.dir.catalogue()).await?)
+        Ok(Catalogue::open(&self.settings.catalogue_place(&self.dir)).await?)
     }
 
     /// Opens a configured plane.

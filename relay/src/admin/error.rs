@@ -238,17 +238,13 @@ impl Failure for AdminError {
             {
                 "set it up with skyspray-relay init DIR, or name another directory"
             }
+            Self::Config(ConfigError::Catalogue { source }) => source.advice(),
             Self::Config(_) => "correct relay.toml or the argument",
             Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
             Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",
             Self::NotRunning => "start skyspray-relay serve, or set a port in relay.toml",
             Self::Addresses { .. } => "restart the relay, which writes the file anew",
-            Self::Catalogue(CatalogueError::Busy) => "run the command again",
-            Self::Catalogue(CatalogueError::Full) => "make room on the disk of the catalogue",
-            Self::Catalogue(CatalogueError::Newer { .. }) => {
-                "use the newer version of this program"
-            }
-            Self::Catalogue(_) => "check the state directory, or restore it",
+            Self::Catalogue(error) => catalogue_advice(error),
             Self::Agent(AgentError::State { state: AgentState::Revoked, .. }) => {
                 "a revoked name is not used again; add the edge under another name"
             }
@@ -338,12 +334,43 @@ fn api_token_advice(error: &TokensError) -> &'static str {
     }
 }
 
-fn catalogue_exit(error: &CatalogueError) -> Exit {
+/// How a command ends whose catalogue failed.
+pub(crate) fn catalogue_exit(error: &CatalogueError) -> Exit {
     match error {
-        CatalogueError::Busy => Exit::Temporary,
+        CatalogueError::Busy | CatalogueError::Unavailable { .. } => Exit::Temporary,
         CatalogueError::Full => Exit::Limit,
-        CatalogueError::Open { .. } | CatalogueError::Newer { .. } => Exit::Usage,
+        CatalogueError::Open { .. }
+        | CatalogueError::Connect { .. }
+        | CatalogueError::Schema { .. }
+        | CatalogueError::PasswordFile { .. }
+        | CatalogueError::Newer { .. } => Exit::Usage,
         _ => Exit::Internal,
+    }
+}
+
+/// What can be done about a catalogue that failed.
+pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
+    match error {
+        CatalogueError::Busy => "run the command again",
+        CatalogueError::Unavailable { .. } => {
+            "run the command again in a while; if it goes on, check the database server"
+        }
+        CatalogueError::Connect { .. } => {
+            "check host, name, password and certificate: catalogue and catalogue_password_file in \
+             relay.toml"
+        }
+        CatalogueError::Schema { .. } => {
+            "create a schema and put it first on the role's search_path"
+        }
+        CatalogueError::PasswordFile { .. } => {
+            "correct catalogue_password_file in relay.toml, or who may read the file"
+        }
+        CatalogueError::Full => "make room on the disk of the catalogue",
+        CatalogueError::Newer { .. } => "use the newer version of this program",
+        CatalogueError::Migrate { .. } => {
+            "check that the role may create tables, or restore the catalogue"
+        }
+        _ => "check the catalogue's database, or restore it",
     }
 }
 

@@ -10,7 +10,7 @@ pub use target::{FileTarget, FileTargetError, ScopeTarget};
 use super::context::Context;
 use super::output::{Row, when};
 use super::{AdminError, Output};
-use crate::catalogue::{Actor, GenerationRecord, RemoveError};
+use crate::catalogue::{Actor, GenerationRecord, NamePattern, RemoveError};
 use crate::discard::delete_discards;
 use crate::shown::ShownFile;
 use clap::{Args, Subcommand};
@@ -26,6 +26,10 @@ pub enum FileCommand {
         /// Where: PLANE or PLANE:scope.
         #[arg(value_name = "PLANE[:SCOPE]")]
         target: ScopeTarget,
+        /// Only names that match, scopes and all: `*` stands for any characters, `?` for one. Quick
+        /// where it begins with neither.
+        #[arg(long = "match", value_name = "PATTERN")]
+        pattern: Option<NamePattern>,
     },
     /// Show all that is known of one logical file, and its parts.
     Show(ShowArgs),
@@ -90,7 +94,10 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
     match command {
-        FileCommand::List { target } => list(&target, context, output).await,
+        FileCommand::List { target, pattern: None } => list(&target, context, output).await,
+        FileCommand::List { target, pattern: Some(pattern) } => {
+            search(&target, &pattern, context, output).await
+        }
         FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
         FileCommand::Copy(args) => copy::copy(&args, context, output).await,
@@ -135,6 +142,32 @@ async fn list(
         output.rows(&entries.iter().map(row).collect::<Vec<_>>(), after.is_empty())?;
         match entries.into_iter().last() {
             Some(last) => after = last.name,
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn search(
+    target: &ScopeTarget,
+    pattern: &NamePattern,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    context.settings.plane(&target.plane)?;
+    let catalogue = context.catalogue().await?;
+    let now_ms = context.host.now_ms();
+    let place = (&target.plane, &target.scope);
+    let (mut after, mut first) = (String::new(), true);
+    loop {
+        let found = catalogue.search_logical(place, pattern, &after, PAGE).await?;
+        let row = |entry: &Entry| EntryRow { shown: ShownFile::new(&target.plane, entry), now_ms };
+        // The headings stand above the first rows, or alone when nothing matches.
+        if !found.entries.is_empty() || (first && found.next.is_none()) {
+            output.rows(&found.entries.iter().map(row).collect::<Vec<_>>(), first)?;
+            first = false;
+        }
+        match found.next {
+            Some(next) => after = next,
             None => return Ok(()),
         }
     }

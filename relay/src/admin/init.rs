@@ -2,7 +2,7 @@
 
 use super::{AdminError, Host, Output};
 use crate::catalogue::Catalogue;
-use crate::config::{NewRelay, PlaneArg, RelayDir, RelaySettings};
+use crate::config::{CatalogueArg, NewRelay, PlaneArg, RelayDir, RelaySettings};
 use crate::plane::{ObjectMemory, Plane, PlaneUrl};
 use clap::Args;
 use serde::Serialize;
@@ -67,6 +67,7 @@ struct Initialised<'a> {
 /// `relay.toml` is written last, so that a directory that has one is whole.
 pub(super) async fn init(
     args: InitArgs,
+    catalogue: Option<&CatalogueArg>,
     host: &Host,
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
@@ -79,6 +80,7 @@ pub(super) async fn init(
         enroll_listen: args.enroll_listen,
         api_listen: args.api_listen,
         planes: args.planes,
+        catalogue: catalogue.map(CatalogueArg::url).transpose()?.unwrap_or_default(),
     };
     let text = new.to_toml();
     let settings = RelaySettings::parse(&text, &dir.config_file())?;
@@ -95,7 +97,7 @@ pub(super) async fn init(
     let trust_domain = settings.trust_domain.clone();
     let identity = RelayIdentity::create(trust_domain, host.clock.now(), &host.random)?;
     RelayStore::create(&dir.identity())?.save(&identity)?;
-    Catalogue::create(&dir.catalogue()).await?.close().await;
+    Catalogue::create(&settings.catalogue_place(&dir)).await?.close().await;
     write_config(&dir, &text)?;
     let initialised = Initialised {
         dir: dir.path(),

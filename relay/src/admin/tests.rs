@@ -1,5 +1,6 @@
 //! Commands as a person runs them: arguments in, exit code and text out.
 
+mod catalogue;
 mod stored;
 
 use super::*;
@@ -128,7 +129,11 @@ async fn init_makes_a_private_directory_with_everything_a_relay_needs() {
     assert_eq!((settings.listen.port(), settings.enroll_listen.port()), (4433, 4434));
     let identity = load_identity(&dir, &settings).unwrap();
     assert_eq!(identity.trust_domain(), &settings.trust_domain);
-    crate::catalogue::Catalogue::open(&dir.catalogue()).await.unwrap().close().await;
+    crate::catalogue::Catalogue::open(&crate::catalogue::Place::File(dir.catalogue()))
+        .await
+        .unwrap()
+        .close()
+        .await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::Catalogue;
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
 use super::audit::{AuditEvent, AuditResult, append};
-use super::dialect::{Connection, Tx};
+use super::dialect::{Connection, Tx, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
@@ -152,7 +152,7 @@ async fn hold(
     job: &JobRecord,
     (plane, name): (&PlaneName, &LogicalName),
 ) -> Result<Held, JobError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE logical_files SET last = last \
          WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last",
     )
@@ -179,7 +179,7 @@ pub(super) async fn content(
     let (mut list, mut after) = (ListDigest::default(), -1i64);
     let (mut parts, mut bytes, mut records) = (0u32, 0u64, Some(0u64));
     loop {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT part, length, digest, records FROM job_parts WHERE job = $1 AND part > $2 \
              AND state = $3 ORDER BY part LIMIT $4",
         )
@@ -237,7 +237,7 @@ pub(super) async fn retire(
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
     let generation = big(generation.0)?;
-    sqlx::query(
+    query(
         "INSERT INTO discards (plane, path, since_ms, reason, length, digest) \
          SELECT plane, path, $4, $5, length, digest FROM generation_parts \
          WHERE plane = $1 AND name = $2 AND generation = $3 AND path NOT IN (SELECT path \
@@ -251,13 +251,13 @@ pub(super) async fn retire(
     .bind(kept_by.map(|job| job.0.to_vec()))
     .execute(&mut *tx)
     .await?;
-    sqlx::query("DELETE FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3")
+    query("DELETE FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3")
         .bind(plane.as_str())
         .bind(name.as_str())
         .bind(generation)
         .execute(&mut *tx)
         .await?;
-    sqlx::query(
+    query(
         "UPDATE generations SET state = $4, ended_ms = $5 \
          WHERE plane = $1 AND name = $2 AND generation = $3",
     )
@@ -268,7 +268,7 @@ pub(super) async fn retire(
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE jobs SET litter = 1 WHERE litter = 0 AND job = (SELECT job FROM generations \
          WHERE plane = $1 AND name = $2 AND generation = $3) \
          AND EXISTS (SELECT 1 FROM origin_sources s WHERE s.job = jobs.job)",
@@ -288,7 +288,7 @@ async fn write_generation(
     (content, signed): (&Content, &[u8]),
 ) -> Result<(), CatalogueError> {
     let generation = receipt.generation.expect("a spray commits a generation");
-    sqlx::query(
+    query(
         "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
          records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) \
          VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
@@ -321,7 +321,7 @@ async fn move_parts(
     (plane, name): (&PlaneName, &LogicalName),
     generation: Generation,
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
+    query(
         "INSERT INTO generation_parts (plane, name, generation, part, path, length, digest, \
          crc32, records, header, footer) SELECT $1, $2, $3, part, path, length, digest, crc32, \
          records, header, footer FROM job_parts WHERE job = $4",
@@ -333,7 +333,7 @@ async fn move_parts(
     .execute(&mut *tx)
     .await?;
     // What was to be deleted at these places is not there any more.
-    sqlx::query(
+    query(
         "DELETE FROM discards WHERE plane = $1 \
          AND path IN (SELECT path FROM job_parts WHERE job = $2)",
     )
@@ -341,7 +341,7 @@ async fn move_parts(
     .bind(job.job.0.to_vec())
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE logical_files SET current = $3, last = $3, holder = NULL \
          WHERE plane = $1 AND name = $2",
     )
@@ -360,7 +360,7 @@ pub(super) async fn finish(
     receipt: &Receipt,
     signed: &[u8],
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
+    query(
         "UPDATE jobs SET state = 'committed', finished_ms = $2, generation = $3, receipt = $4, \
          litter = CASE WHEN EXISTS (SELECT 1 FROM job_parts WHERE job = $1 AND state = 'open') \
          THEN 2 ELSE 1 END WHERE job = $1",

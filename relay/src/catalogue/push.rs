@@ -3,7 +3,7 @@
 mod finish;
 
 use super::Catalogue;
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
@@ -64,10 +64,10 @@ impl Catalogue {
             next = next.checked_add(1).ok_or(CatalogueError::TooLarge { value: 1 << 32 })?;
             standings.push(add_file(&mut tx, &record, part, file, now_ms).await?);
         }
-        sqlx::query("UPDATE jobs SET parts = $2 WHERE job = $1 AND parts < $2")
+        query("UPDATE jobs SET parts = $2 WHERE job = $1 AND parts < $2")
             .bind(job.0.to_vec())
             .bind(i64::from(next))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(standings)
@@ -91,7 +91,7 @@ async fn add_file(
     now_ms: i64,
 ) -> Result<FileStanding, JobError> {
     let path = file.path.to_string();
-    let row = sqlx::query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
         .bind(job.job.0.to_vec())
         .bind(i64::from(part.0))
         .fetch_optional(&mut *tx)
@@ -116,7 +116,7 @@ async fn add_file(
     } else if let Some(refusal) = obstacle(tx, job, part, &path, now_ms).await? {
         return Ok(FileStanding::Refused(refusal));
     }
-    sqlx::query(
+    query(
         "INSERT INTO job_parts (job, part, state, path, length, modified_ns) \
          VALUES ($1, $2, 'open', $3, $4, $5) ON CONFLICT (job, part) DO UPDATE SET \
          length = excluded.length, modified_ns = excluded.modified_ns, tree = NULL",
@@ -141,7 +141,7 @@ async fn obstacle(
     path: &str,
     now_ms: i64,
 ) -> Result<Option<Refusal>, CatalogueError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT \
          (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) AS stored, \
          (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2) AS part_of, \

@@ -3,6 +3,7 @@
 use super::Catalogue;
 use super::audit::{Actor, AuditEntry, AuditEvent, append};
 use super::commit::retire;
+use super::dialect::query;
 use super::error::CatalogueError;
 use super::fields::Fields;
 use serde_json::json;
@@ -38,12 +39,6 @@ impl RemoveError {
     }
 }
 
-impl From<sqlx::Error> for RemoveError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Catalogue(source.into())
-    }
-}
-
 impl Catalogue {
     /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard.
     /// Returns the generation that was current. A job that is writing the name goes on.
@@ -59,7 +54,7 @@ impl Catalogue {
         now_ms: i64,
     ) -> Result<Generation, RemoveError> {
         let mut tx = self.store.begin().await?;
-        let row = sqlx::query(
+        let row = query(
             "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 \
              AND current IS NOT NULL RETURNING current",
         )
@@ -71,10 +66,10 @@ impl Catalogue {
         let row = row.ok_or_else(missing)?;
         let generation = Generation(Fields::new("logical_files", &row).number("current")?);
         retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
-        sqlx::query("UPDATE logical_files SET current = NULL WHERE plane = $1 AND name = $2")
+        query("UPDATE logical_files SET current = NULL WHERE plane = $1 AND name = $2")
             .bind(plane.as_str())
             .bind(name.as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let mut entry = AuditEntry::new(actor.clone(), AuditEvent::Removed)
             .target(name.as_str())

@@ -3,7 +3,7 @@
 use super::Catalogue;
 use super::audit::{AuditEvent, append};
 use super::commit::{Allowed, permit, refused};
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
@@ -81,12 +81,11 @@ impl Catalogue {
         if let Err(error) = permit(&mut tx, &record, allowed).await {
             return Err(refused(tx, &record, error, now_ms).await);
         }
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'",
-        )
-        .bind(job.0.to_vec())
-        .fetch_one(&mut *tx)
-        .await?;
+        let row =
+            query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
+                .bind(job.0.to_vec())
+                .fetch_one(&mut *tx)
+                .await?;
         let sealed: u64 = Fields::new("job_parts", &row).number("sealed")?;
         let parts = u64::from(record.parts);
         if sealed != parts {
@@ -95,10 +94,10 @@ impl Catalogue {
         check_ends(&mut tx, job).await?;
         let attributes = merge_attributes(record.attributes.clone(), late)?;
         keep_places(&mut tx, plane, job, now_ms).await?;
-        sqlx::query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
+        query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
             .bind(job.0.to_vec())
             .bind(attributes_text(&attributes))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let entry = about(&record, record.actor(), AuditEvent::JobSealed);
         append(&mut tx, &entry, now_ms).await?;
@@ -113,7 +112,7 @@ async fn sealed_before(
     job: &JobRecord,
     part: &SealedPart,
 ) -> Result<bool, JobError> {
-    let row = sqlx::query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
         .bind(job.job.0.to_vec())
         .bind(i64::from(part.seal.part.0))
         .fetch_optional(&mut *tx)
@@ -136,7 +135,7 @@ async fn check_place(
     (plane, name): (&PlaneName, &LogicalName),
     path: &str,
 ) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) + \
          (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2 AND name <> $3) \
          AS others",
@@ -158,7 +157,7 @@ async fn write_seal(
     part: &SealedPart,
 ) -> Result<(), CatalogueError> {
     let seal = &part.seal;
-    sqlx::query(
+    query(
         "INSERT INTO job_parts (job, part, state, path, length, digest, crc32, records, header, \
          footer) VALUES ($1, $2, 'sealed', $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (job, part) \
          DO UPDATE SET state = excluded.state, path = excluded.path, length = excluded.length, \
@@ -189,7 +188,7 @@ async fn keep_places(
     job: JobId,
     now_ms: i64,
 ) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT path FROM discards WHERE plane = $1 AND claimed_ms > $3 \
          AND path IN (SELECT path FROM job_parts WHERE job = $2) LIMIT 1",
     )
@@ -201,7 +200,7 @@ async fn keep_places(
     if let Some(row) = row {
         return Err(JobError::PathBusy { path: Fields::new("discards", &row).text("path")? });
     }
-    sqlx::query(
+    query(
         "UPDATE discards SET claimed_ms = NULL WHERE plane = $1 AND claimed_ms IS NOT NULL \
          AND path IN (SELECT path FROM job_parts WHERE job = $2)",
     )

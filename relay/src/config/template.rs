@@ -1,6 +1,7 @@
 //! The `relay.toml` of a new relay.
 
 use super::PlaneArg;
+use crate::catalogue::CatalogueUrl;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -17,6 +18,8 @@ pub struct NewRelay {
     pub enroll_listen: SocketAddr,
     /// Where the HTTP interface listens, if it does.
     pub api_listen: Option<SocketAddr>,
+    /// Where its catalogue is.
+    pub catalogue: CatalogueUrl,
     /// Its planes.
     pub planes: Vec<PlaneArg>,
 }
@@ -37,6 +40,9 @@ impl NewRelay {
         if let Some(api_listen) = &self.api_listen {
             line("api_listen", address(api_listen));
         }
+        if self.catalogue != CatalogueUrl::Sqlite {
+            line("catalogue", quoted(&self.catalogue.to_string()));
+        }
         text.push_str(LIMITS);
         for PlaneArg { name, url } in &self.planes {
             let url = quoted(&url.to_string());
@@ -51,6 +57,9 @@ const HEAD: &str = "\
 ";
 
 const LIMITS: &str = r#"
+# catalogue = "sqlite"     # or postgres://USER@HOST/DATABASE?sslmode=verify-full
+# catalogue_password_file = "/path"
+
 # [api]                    # of api_listen; without it only this host may reach it
 # tls_cert = "api.crt"     # PEM, below the relay's directory or absolute
 # tls_key = "api.key"

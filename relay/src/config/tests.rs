@@ -3,6 +3,7 @@
 mod object;
 
 use super::*;
+use crate::catalogue::CatalogueUrl;
 use crate::plane::{Layout, PlaneUrl};
 use std::error::Error as _;
 
@@ -193,6 +194,7 @@ fn a_plane_that_is_not_configured_is_named() {
 #[test]
 fn the_file_of_a_new_relay_reads_back() {
     let new = NewRelay {
+        catalogue: CatalogueUrl::Sqlite,
         public_name: "[::1]".into(),
         trust_domain: "sky.example".into(),
         listen: "[::]:4433".parse().unwrap(),
@@ -215,6 +217,7 @@ fn the_file_of_a_new_relay_reads_back() {
 #[test]
 fn the_commented_part_of_a_new_file_is_usable_as_it_stands() {
     let new = NewRelay {
+        catalogue: CatalogueUrl::Sqlite,
         public_name: "r".into(),
         trust_domain: "sky.example".into(),
         listen: "0.0.0.0:1".parse().unwrap(),

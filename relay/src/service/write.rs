@@ -220,6 +220,7 @@ async fn resume_part(
     let part = row.part;
     if row.state != PartState::Open {
         machine.handle_resumed_complete(part);
+        sink.count_complete(part, row.length.unwrap_or(0));
         if sink.is_push() {
             // Its sender knows: a file is committed before its sender may forget it.
             return Ok(None);

@@ -32,13 +32,15 @@ pub(super) async fn copy(
     let CopyArgs { from, to, .. } = args;
     let source = site(&from.plane, context)?;
     let target = if to.plane == from.plane { source.clone() } else { site(&to.plane, context)? };
+    let catalogue = context.catalogue().await?;
+    let placing = Placing::new(&context.dir, &catalogue, &to.plane);
     let copier = Copier {
-        catalogue: context.catalogue().await?,
+        catalogue,
         clock: Arc::clone(&context.host.clock),
         identity: Arc::new(load_identity(&context.dir, &context.settings)?),
         source,
         target,
-        placing: Arc::new(Placing::new(&context.dir, &to.plane)),
+        placing: Arc::new(placing),
     };
     if std::io::stderr().is_terminal() {
         output.hint(&format!("copying {from} to {to}"))?;

@@ -58,7 +58,8 @@ fn seal(index: usize, bytes: &[u8]) -> PartSeal {
 impl Stored {
     async fn new() -> Self {
         let site = Site::initialised().await;
-        let catalogue = Catalogue::open(&site.dir().catalogue()).await.unwrap();
+        let catalogue =
+            Catalogue::open(&crate::catalogue::Place::File(site.dir().catalogue())).await.unwrap();
         let plane = Arc::new(Plane::open_directory(site.at("plane").as_ref()).unwrap());
         let stored = Self { site, catalogue, plane };
         stored.enroll().await;

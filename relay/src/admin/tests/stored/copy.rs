@@ -113,7 +113,7 @@ impl Stored {
             identity: Arc::new(load_identity(&dir, &settings).unwrap()),
             source: site.clone(),
             target: site,
-            placing: Arc::new(Placing::new(&dir, &plane_name())),
+            placing: Arc::new(Placing::new(&dir, &self.catalogue, &plane_name())),
         }
     }
 }
