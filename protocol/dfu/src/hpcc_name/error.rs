@@ -74,6 +74,12 @@ pub enum NameError {
         /// The list.
         list: String,
     },
+    /// A comma before the braces becomes part of each name, and would cut it in two in a list.
+    #[error("list {list:?} has a comma before its braces, expected prefix{{name,name}}")]
+    CommaBeforeList {
+        /// The list.
+        list: String,
+    },
     /// More names than allowed.
     #[error("list of {names} names, at most {names_max} are allowed; use several lists")]
     ListTooLong {

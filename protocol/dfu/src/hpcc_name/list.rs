@@ -33,6 +33,9 @@ impl<'a> ListText<'a> {
         if self.names.contains(['{', '}']) {
             return Err(NameError::NestedList { list: shown(self.text) });
         }
+        if self.prefix.contains(',') {
+            return Err(NameError::CommaBeforeList { list: shown(self.text) });
+        }
         let names = self.names.split(',').count();
         if names > LIST_NAMES_MAX {
             return Err(NameError::ListTooLong { names, names_max: LIST_NAMES_MAX });
