@@ -68,8 +68,8 @@ pub enum NameError {
         /// The list.
         list: String,
     },
-    /// A list in a list.
-    #[error("list {list:?} has braces inside its braces, expected {{name,name}}")]
+    /// A list in a list, or a brace that closes before one opens.
+    #[error("list {list:?} has braces beside or inside its braces, expected {{name,name}}")]
     NestedList {
         /// The list.
         list: String,
