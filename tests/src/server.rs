@@ -4,6 +4,7 @@
 //! A server ends when it is dropped, and with the process that started it, however that ends.
 //! `.ci/install-test-tools` installs the programs; a start that misses one says so.
 
+pub mod azurite;
 pub mod ca;
 pub mod daemon;
 pub mod http;

@@ -5,6 +5,7 @@ use crate::process::tail;
 use crate::wait;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -19,7 +20,7 @@ use std::time::Duration;
 pub const READY: Duration = Duration::from_secs(60);
 
 /// What to start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Daemon {
     /// The program.
     pub program: PathBuf,
@@ -79,6 +80,13 @@ impl Daemon {
         let name = self.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (farewell, log) = (self.farewell, self.log.clone());
         Ok(Running { child, ended: false, farewell, name, log })
+    }
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the environment, which may hold a key.
+        f.debug_struct("Daemon").field("program", &self.program).finish_non_exhaustive()
     }
 }
 

@@ -226,7 +226,7 @@ pub(super) fn done(method: &str, path: &str, response: Response) -> Result<Respo
 }
 
 /// Percent-encodes all but the unreserved characters, and slashes where they part a path.
-fn encode(text: &str, path: bool) -> String {
+pub(super) fn encode(text: &str, path: bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (path && byte == b'/') {
@@ -243,7 +243,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The texts of the elements of this name.
-fn elements(xml: &str, name: &str) -> Vec<String> {
+pub(super) fn elements(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let texts = xml.split(&open).skip(1).filter_map(|rest| rest.split(&close).next());
     texts.map(unescape).collect()

@@ -1,4 +1,5 @@
 //! The servers other tests rely on: each starts, does its work, comes back, and leaves nothing.
 
+mod blobs;
 mod objects;
 mod postgres;
