@@ -9,6 +9,7 @@ pub mod ca;
 pub mod daemon;
 pub mod http;
 pub mod ministack;
+pub mod nginx;
 pub mod postgres;
 mod program;
 pub mod s3;

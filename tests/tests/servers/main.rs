@@ -3,3 +3,4 @@
 mod blobs;
 mod objects;
 mod postgres;
+mod proxies;
