@@ -197,10 +197,13 @@ impl Bucket {
                 Ok(Answer::new(204, ""))
             }
             Operation::DeleteMany => {
-                for key in elements(&String::from_utf8_lossy(&request.body), "Key") {
-                    self.objects.remove(&key);
+                let keys = elements(&String::from_utf8_lossy(&request.body), "Key");
+                let mut deleted = String::new();
+                for key in &keys {
+                    self.objects.remove(key);
+                    deleted.push_str(&format!("<Deleted><Key>{}</Key></Deleted>", escape(key)));
                 }
-                Ok(xml("<DeleteResult></DeleteResult>".to_owned()))
+                Ok(xml(format!("<DeleteResult>{deleted}</DeleteResult>")))
             }
             Operation::UploadPart => self.upload_part(request, fault),
             Operation::CompleteMultipart => self.complete(request),
