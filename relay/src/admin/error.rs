@@ -239,6 +239,12 @@ impl Failure for AdminError {
                 "set it up with skyspray-relay init DIR, or name another directory"
             }
             Self::Config(ConfigError::Catalogue { source }) => source.advice(),
+            Self::Config(ConfigError::PlaneUnserved { .. }) => {
+                "look at it with skyspray-relay plane list, or name another plane"
+            }
+            Self::Config(ConfigError::PlanesFrom { .. }) => {
+                "correct the values file, or name another with --planes-from or planes_from"
+            }
             Self::Config(_) => "correct relay.toml or the argument",
             Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
             Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",

@@ -4,7 +4,7 @@ use super::object::{Checksum, ObjectConfigError, ObjectSettings};
 use crate::plane::{Layout, PlaneUrl, PlaneUrlError};
 use serde::Deserialize;
 use skyspray_wire::limits::PARTS_MAX;
-use skyspray_wire::name::PlaneName;
+use skyspray_wire::name::{LabelError, PlaneName};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -55,6 +55,34 @@ pub struct PlaneTable {
     pub checksum: Option<Checksum>,
     /// Objects: requests under way at once for each bucket.
     pub concurrency: Option<u32>,
+    /// Planes that copies of its logical files go to.
+    #[serde(default)]
+    pub replication: Vec<String>,
+}
+
+impl PlaneTable {
+    /// A plane with every key at its default and `url` to be filled in.
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            layout: default_layout(),
+            category: Category::default(),
+            default_parts: one(),
+            devices: one(),
+            dir_per_part: yes(),
+            buckets: None,
+            endpoint: None,
+            region: None,
+            account: None,
+            credentials: None,
+            credentials_dir: None,
+            ca_file: None,
+            allow_http: None,
+            path_style: None,
+            concurrency: None,
+            replication: Vec::new(),
+        }
+    }
 }
 
 fn default_layout() -> String {
@@ -102,6 +130,8 @@ pub struct PlaneSettings {
     pub category: Category,
     /// Parts of a spray that does not say how many.
     pub default_parts: NonZeroU32,
+    /// Planes that copies of its logical files go to, in this order.
+    pub replication: Vec<PlaneName>,
 }
 
 /// Why a plane's table cannot be used.
@@ -120,6 +150,9 @@ pub enum PlaneConfigError {
         /// The layout, cut to 40 characters.
         layout: String,
     },
+    /// A plane that copies go to has no usable name.
+    #[error("replication names an unusable plane")]
+    Replication(#[source] LabelError),
     /// A count outside its range.
     #[error("{key} is {found}, expected 1 to {max}")]
     OutOfRange {
@@ -146,12 +179,18 @@ impl TryFrom<PlaneTable> for PlaneSettings {
         };
         let url = table.url.parse()?;
         let devices = count("devices", table.devices, DEVICES_MAX)?;
+        let replication = table
+            .replication
+            .iter()
+            .map(|plane| PlaneName::parse(plane).map_err(PlaneConfigError::Replication))
+            .collect::<Result<_, _>>();
         Ok(Self {
             object: table.object(&url, devices)?,
             url,
             layout: Layout { devices, dir_per_part: table.dir_per_part },
             category: table.category,
             default_parts: count("default_parts", table.default_parts, PARTS_MAX)?,
+            replication: replication?,
         })
     }
 }
@@ -180,7 +219,7 @@ pub enum PlaneArgError {
     },
     /// The part before it is no name.
     #[error(transparent)]
-    Name(#[from] skyspray_wire::name::LabelError),
+    Name(#[from] LabelError),
     /// The part after it is no URL.
     #[error(transparent)]
     Url(#[from] PlaneUrlError),

@@ -15,7 +15,7 @@ enroll_listen = '0.0.0.0:4434'
 ";
 
 fn parse(text: &str) -> Result<RelaySettings, ConfigError> {
-    RelaySettings::parse(text, Path::new("relay.toml"))
+    RelaySettings::parse(text, Path::new("relay.toml"), &Overrides::default())
 }
 
 /// The whole chain of an error as one line.
@@ -58,6 +58,7 @@ fn the_least_file_leaves_everything_else_at_its_default() {
             layout: Layout { devices: number(1), dir_per_part: true },
             category: Category::Data,
             default_parts: number(1),
+            replication: Vec::new(),
         }
     );
 }
@@ -77,6 +78,7 @@ category = 'lz'
 default_parts = 8
 devices = 3
 dir_per_part = false
+replication = ['data', 'lake']
 ";
     let settings = parse(&format!("{LEAST}{more}")).unwrap();
 
@@ -87,6 +89,7 @@ dir_per_part = false
     let plane = &settings.planes[&PlaneName::parse("in").unwrap()];
     assert_eq!(plane.category, Category::Lz);
     assert_eq!(plane.default_parts, number(8));
+    assert_eq!(plane.replication, ["data", "lake"].map(|name| PlaneName::parse(name).unwrap()));
     assert_eq!(plane.layout, Layout { devices: number(3), dir_per_part: false });
 }
 
@@ -200,6 +203,7 @@ fn the_file_of_a_new_relay_reads_back() {
         listen: "[::]:4433".parse().unwrap(),
         enroll_listen: "[::]:4434".parse().unwrap(),
         api_listen: Some("127.0.0.1:80".parse().unwrap()),
+        planes_from: None,
         planes: vec!["data=file:///srv/it's \"here\"".parse().unwrap()],
     };
 
@@ -223,9 +227,13 @@ fn the_commented_part_of_a_new_file_is_usable_as_it_stands() {
         listen: "0.0.0.0:1".parse().unwrap(),
         enroll_listen: "0.0.0.0:2".parse().unwrap(),
         api_listen: None,
+        planes_from: None,
         planes: Vec::new(),
     };
+    let values = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(values.path(), "storage: {planes: []}").unwrap();
     let text = new.to_toml().replace("# [plane.NAME]", "[plane.name]");
+    let text = text.replace("/path/values.yaml", values.path().to_str().unwrap());
     let uncommented: String = text
         .lines()
         .map(|line| {

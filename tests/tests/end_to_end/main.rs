@@ -9,6 +9,7 @@ mod formats;
 mod many_files;
 mod object_planes;
 mod origins;
+mod planes_from;
 mod proofs;
 mod push_parts;
 mod round_trip;

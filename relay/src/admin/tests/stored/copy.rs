@@ -101,7 +101,7 @@ impl Stored {
     /// What `file copy` makes of its arguments, without a command line.
     fn copier(&self) -> Copier {
         let dir = self.site.dir();
-        let settings = RelaySettings::load(&dir.config_file()).unwrap();
+        let settings = RelaySettings::load(&dir.config_file(), &Default::default()).unwrap();
         let site = CopySite {
             name: plane_name(),
             settings: settings.plane(&plane_name()).unwrap().clone(),
