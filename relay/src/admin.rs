@@ -24,7 +24,9 @@ pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
 pub(crate) use error::{catalogue_advice, catalogue_exit};
 pub use exit::{Exit, Failure};
-pub use file::{CopyArgs, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs};
+pub use file::{
+    CopyArgs, FileCommand, FileTarget, FileTargetError, RollbackArgs, ScopeTarget, VerifyArgs,
+};
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};
 pub use output::Output;

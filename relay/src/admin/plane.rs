@@ -8,6 +8,7 @@ use crate::plane::{ObjectMemory, Plane};
 use clap::Subcommand;
 use serde::Serialize;
 use skyspray_wire::name::PlaneName;
+use std::num::NonZeroU32;
 
 /// Commands on planes.
 #[derive(Clone, Debug, Subcommand)]
@@ -52,6 +53,7 @@ struct PlaneRow {
 struct Served {
     url: String,
     layout: &'static str,
+    keep_generations: Option<u32>,
     default_parts: u32,
     devices: u32,
     dir_per_part: bool,
@@ -105,7 +107,8 @@ fn row(name: &PlaneName, settings: &PlaneSettings) -> PlaneRow {
         category: settings.category.to_string(),
         served: Some(Served {
             url: settings.url.to_string(),
-            layout: "hpcc",
+            layout: settings.layout.as_str(),
+            keep_generations: settings.layout.keep_generations.map(NonZeroU32::get),
             default_parts: settings.default_parts.get(),
             devices: settings.layout.devices.get(),
             dir_per_part: settings.layout.dir_per_part,

@@ -81,6 +81,7 @@ const LIMITS: &str = r#"
 # url = "file:///path"     # a directory, or s3://, azure:// or gs:// bucket/prefix
 # category = "data"        # or "lz": plain files only, no sprays
 # default_parts = 1        # of a spray that does not say how many
+# layout = "hpcc"          # or "generation": a directory for each generation of a file
 # devices = 1              # HPCC numDevices
 # dir_per_part = true      # HPCC subDirPerFilePart
 # replication = []         # planes that copies of its files go to

@@ -55,7 +55,7 @@ fn the_least_file_leaves_everything_else_at_its_default() {
         PlaneSettings {
             url: PlaneUrl::File("/srv/data".into()),
             object: None,
-            layout: Layout { devices: number(1), dir_per_part: true },
+            layout: Layout { devices: number(1), dir_per_part: true, keep_generations: None },
             category: Category::Data,
             default_parts: number(1),
             replication: Vec::new(),
@@ -90,7 +90,10 @@ replication = ['data', 'lake']
     assert_eq!(plane.category, Category::Lz);
     assert_eq!(plane.default_parts, number(8));
     assert_eq!(plane.replication, ["data", "lake"].map(|name| PlaneName::parse(name).unwrap()));
-    assert_eq!(plane.layout, Layout { devices: number(3), dir_per_part: false });
+    assert_eq!(
+        plane.layout,
+        Layout { devices: number(3), dir_per_part: false, keep_generations: None }
+    );
 }
 
 #[test]
@@ -157,14 +160,34 @@ fn planes_of_other_kinds_and_layouts_are_refused_by_name() {
         "plane x: url \"/srv/x\" has no kind, expected file:///path or s3://bucket/prefix"
     );
     assert_eq!(
-        complaint("[plane.x]\nurl = 'file:///x'\nlayout = 'generation'\n"),
-        "plane x: layout \"generation\" is not supported, expected hpcc"
+        complaint("[plane.x]\nurl = 'file:///x'\nlayout = 'flat'\n"),
+        "plane x: layout \"flat\" is not supported, expected hpcc or generation"
     );
     assert_eq!(
         complaint("[plane.X]\nurl = 'file:///x'\n"),
         "plane has an unusable name: plane name \"X\" is not 1 to 63 of the characters a-z 0-9 - _"
     );
     assert!(complaint("[plane.x]\nurl = 'file:///x'\ncategory = 'tape'\n").contains("`tape`"));
+}
+
+#[test]
+fn generations_are_kept_only_where_they_have_directories_of_their_own() {
+    let plane = |more: &str| format!("[plane.x]\nurl = 'file:///x'\n{more}");
+    let keeps = |more: &str| {
+        let settings = parse(&format!("{LEAST}{}", plane(more))).unwrap();
+        settings.planes[&PlaneName::parse("x").unwrap()].layout.keep_generations
+    };
+
+    assert_eq!(keeps("layout = 'generation'\n"), Some(number(1)));
+    assert_eq!(keeps("layout = 'generation'\nkeep_generations = 5\n"), Some(number(5)));
+    assert_eq!(
+        complaint(&plane("keep_generations = 2\n")),
+        "plane x: keep_generations needs layout = \"generation\""
+    );
+    assert_eq!(
+        complaint(&plane("layout = 'generation'\nkeep_generations = 0\n")),
+        "plane x: keep_generations is 0, expected 1 to 1000"
+    );
 }
 
 #[test]

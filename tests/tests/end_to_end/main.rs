@@ -6,6 +6,7 @@ mod demo;
 mod despray_shapes;
 mod file_copy;
 mod formats;
+mod generations;
 mod many_files;
 mod object_planes;
 mod origins;
