@@ -1,7 +1,7 @@
 //! Values files as clusters have them, and as they should not be.
 
 use super::*;
-use crate::config::{Category, RelaySettings};
+use crate::config::{Category, Credentials, ObjectKind, RelaySettings};
 use crate::plane::PlaneUrl;
 use std::error::Error;
 use std::num::NonZeroU32;
@@ -358,4 +358,159 @@ fn what_a_peer_is_told_holds_no_path() {
     let reason = UnservedReason::NoDirectory { path: "/srv/secret-place".into() };
     assert_eq!(reason.told(), "the relay cannot use its settings");
     assert_eq!(UnservedReason::Disabled.told(), "it is disabled");
+}
+
+fn object_of(text: &str) -> crate::config::ObjectSettings {
+    let read = planes(text);
+    let settings = read.served.get(&plane_name("p"));
+    let settings = settings.unwrap_or_else(|| panic!("{:?}", read.unserved));
+    settings.object.clone().expect("a plane of objects")
+}
+
+#[test]
+fn azure_planes_have_a_container_for_each_device() {
+    let text = "\
+storage:
+  planes:
+  - name: p
+    prefix: azureblob:p/below
+    subPath: deep/er
+    category: data
+    numDevices: 2
+    storageapi:
+      type: azureblob
+      account: lake1
+      secret: azure-key
+      containers: [{name: first}, {name: second}, {name: spare}]
+";
+    let object = object_of(text);
+
+    assert_eq!(object.kind, ObjectKind::Azure);
+    assert_eq!(object.buckets, ["first", "second"]);
+    assert_eq!((&*object.prefix, &*object.account), ("below/deep/er", "lake1"));
+    let directory = PathBuf::from("/secrets/azure-key");
+    assert_eq!(object.credentials, Credentials::Static { directory });
+    let read = planes(text);
+    let p = &read.served[&plane_name("p")];
+    assert_eq!(p.url.to_string(), "azure://first/below/deep/er");
+    assert_eq!((p.layout.devices, p.layout.dir_per_part), (number(2), true));
+
+    let own = "containers: [{name: one, account: lake2, secret: own}]";
+    let more = text
+        .replace("numDevices: 2", "numDevices: 1")
+        .replace("containers: [{name: first}, {name: second}, {name: spare}]", own);
+    let object = object_of(&more);
+    assert_eq!((&*object.account, object.buckets.len()), ("lake2", 1));
+    let directory = PathBuf::from("/secrets/own");
+    assert_eq!(object.credentials, Credentials::Static { directory });
+    assert_eq!(
+        object_of(
+            &more.replace("secret: azure-key\n", "managed: true\n").replace(", secret: own", "")
+        )
+        .credentials,
+        Credentials::ManagedIdentity
+    );
+}
+
+#[test]
+fn s3_planes_have_buckets_or_what_the_schema_calls_containers() {
+    let plane = |api: &str| {
+        format!(
+            "storage: {{planes: [{{name: p, prefix: 's3:p', category: lz, \
+             storageapi: {{type: s3, {api}}}}}]}}"
+        )
+    };
+    let text = plane(
+        "region: eu-west-1, endpoint: 'https://s3.example:9000', secret: s3-key, \
+         buckets: [{name: landing}]",
+    );
+    let object = object_of(&text);
+
+    assert_eq!((object.kind, &*object.region), (ObjectKind::S3, "eu-west-1"));
+    assert_eq!(object.endpoint.as_deref(), Some("https://s3.example:9000"));
+    assert_eq!((&object.buckets[..], &*object.prefix), (&["landing".to_owned()][..], ""));
+    assert_eq!(planes(&text).served[&plane_name("p")].category, Category::Lz);
+    let object = object_of(&plane("managed: true, containers: [{name: landing}]"));
+    assert_eq!(object.credentials, Credentials::InstanceMetadata);
+}
+
+#[test]
+fn a_managed_identity_is_found_by_what_the_provider_sets() {
+    let text = "storage: {planes: [{name: p, prefix: 's3:p', category: data, storageapi: \
+                {type: s3, managed: true, buckets: [{name: landing}]}}, {name: q, prefix: \
+                'azureblob:q', category: data, storageapi: {type: azureblob, managed: true, \
+                account: a, containers: [{name: box}]}}]}";
+    let with = |variable: &str| {
+        let path = Path::new("values.yaml");
+        let storage = StorageValues::parse(text, path).unwrap();
+        let is_set = |name: &str| name == variable;
+        let around =
+            Around { storage: &storage, secrets_dir: Path::new("/secrets"), is_set: &is_set };
+        let read = HpccPlanes::read(path, &around).unwrap();
+        ["p", "q"]
+            .map(|name| read.served[&plane_name(name)].object.as_ref().unwrap().credentials.clone())
+    };
+
+    use Credentials::{InstanceMetadata, ManagedIdentity, PodIdentity};
+    use Credentials::{WebIdentity, WorkloadIdentity};
+    assert_eq!(with("HOME"), [InstanceMetadata, ManagedIdentity]);
+    assert_eq!(with("AWS_WEB_IDENTITY_TOKEN_FILE"), [WebIdentity, ManagedIdentity]);
+    assert_eq!(with("AWS_CONTAINER_CREDENTIALS_FULL_URI"), [PodIdentity, ManagedIdentity]);
+    assert_eq!(with("AZURE_FEDERATED_TOKEN_FILE"), [InstanceMetadata, WorkloadIdentity]);
+}
+
+#[test]
+fn a_plane_of_objects_that_cannot_be_served_says_why() {
+    let azure = |more: &str, prefix: &str| {
+        reason(&format!(
+            "    prefix: {prefix}\n    numDevices: 2\n    storageapi: {{type: azureblob, {more}}}\n"
+        ))
+    };
+    let two = "containers: [{name: one}, {name: two}]";
+    for (more, prefix, expected) in [
+        (
+            "account: a, secret: s, containers: [{name: one}]",
+            "azureblob:p",
+            "it has 2 devices and 1 containers or buckets",
+        ),
+        (
+            "account: a, secret: s, containers: [{name: one}, {name: two, account: b}]",
+            "azureblob:p",
+            "its devices have different accounts, one for all is supported",
+        ),
+        (
+            "account: a, containers: [{name: one, secret: s}, {name: two, secret: t}]",
+            "azureblob:p",
+            "its devices have different secrets, one for all is supported",
+        ),
+        (
+            &*format!("account: a, {two}"),
+            "azureblob:p",
+            "it names neither a secret nor a managed identity",
+        ),
+        (
+            &*format!("account: a, secret: ../x, {two}"),
+            "azureblob:p",
+            "secret \"../x\" is not the name of a directory",
+        ),
+        (
+            &*format!("account: a, secret: s, {two}"),
+            "azureblob:other",
+            "its prefix \"azureblob:other\" is neither an absolute path nor TYPE:NAME of its \
+             storageapi",
+        ),
+        (
+            &*format!("account: a, secret: s, {two}"),
+            "azureblob:p/../x",
+            "its prefix \"azureblob:p/../x\" is neither an absolute path nor TYPE:NAME of its \
+             storageapi",
+        ),
+        (
+            &*format!("secret: s, {two}"),
+            "azureblob:p",
+            "account is missing, expected the name of the storage account",
+        ),
+    ] {
+        assert_eq!(azure(more, prefix), expected);
+    }
 }
