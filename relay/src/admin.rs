@@ -24,13 +24,15 @@ pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
 pub(crate) use error::{catalogue_advice, catalogue_exit};
 pub use exit::{Exit, Failure};
-pub use file::{CopyArgs, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs};
+pub use file::{
+    CopyArgs, FileCommand, FileTarget, FileTargetError, RollbackArgs, ScopeTarget, VerifyArgs,
+};
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};
 pub use output::Output;
 pub use plane::PlaneCommand;
 
-use crate::config::{CatalogueArg, RelayDir};
+use crate::config::{CatalogueArg, Overrides, RelayDir};
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
@@ -43,6 +45,9 @@ pub struct Cli {
     /// Directory of the relay [default: /etc/skyspray when it exists].
     #[arg(long, global = true, env = "SKYSPRAY_DIR", value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Serve the planes of this HPCC Helm values file as well [default: planes_from in relay.toml].
+    #[arg(long, global = true, env = "SKYSPRAY_PLANES_FROM", value_name = "VALUES.YAML")]
+    pub planes_from: Option<PathBuf>,
     /// One JSON object a line on standard output.
     #[arg(long, global = true)]
     pub json: bool,
@@ -54,6 +59,13 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment set instead of `relay.toml`.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { planes_from: self.planes_from.clone(), catalogue: self.catalogue.clone() }
+    }
 }
 
 /// What the relay is asked to do.
@@ -128,10 +140,11 @@ pub async fn run(cli: Cli, host: &Host, output: &mut Output<'_>) -> Exit {
 }
 
 async fn dispatch(cli: Cli, host: &Host, output: &mut Output<'_>) -> Result<(), AdminError> {
+    let overrides = cli.overrides();
     if let Command::Init(args) = cli.command {
-        return init::init(args, cli.catalogue.as_ref(), host, output).await;
+        return init::init(args, &overrides, host, output).await;
     }
-    let context = Context::open(relay_dir(cli.dir)?, cli.catalogue.as_ref(), host)?;
+    let context = Context::open(relay_dir(cli.dir)?, &overrides, host)?;
     match cli.command {
         Command::Init(_) => Ok(()),
         Command::Serve(_) => Err(AdminError::ServeHere),

@@ -14,6 +14,7 @@ mod error;
 mod fields;
 mod files;
 mod jobs;
+mod kept;
 mod open;
 mod origins;
 mod placing;
@@ -39,6 +40,7 @@ pub use enrollment::{Redemption, TokenRefusal};
 pub use error::{CatalogueError, JobError};
 pub use files::StoredPart;
 pub use jobs::JobFilter;
+pub use kept::{Pointer, RollbackError, RolledBack};
 pub use open::{LEASE_MS, NewJob, Opened, Opening};
 pub use origins::{OriginFault, StoredOrigin};
 pub(crate) use placing::Holder;
@@ -46,7 +48,7 @@ pub use plane_files::PlaneFile;
 pub use progress::Progress;
 pub use push::{FileStanding, NewFile};
 pub use records::{
-    GenerationRecord, GenerationState, JobKey, JobKind, JobRecord, PartLayout, PartRecord,
+    GenerationRecord, GenerationState, JobKey, JobKind, JobRecord, Kept, PartLayout, PartRecord,
     PartState, operator,
 };
 pub use removal::RemoveError;

@@ -165,7 +165,7 @@ impl Copier {
             attributes: cut.attributes(&record.attributes),
             parts: parts.get(),
             chunk_size,
-            layout: part_layout(self.target.settings.layout, &request.to),
+            layout: part_layout(self.target.settings.layout, &request.to, request.job),
         })
     }
 
@@ -246,6 +246,7 @@ impl Copier {
             clock: Arc::clone(&self.clock),
             identity: Arc::clone(&self.identity),
             plane: Arc::clone(&self.target.plane),
+            plane_name: self.target.name.clone(),
             placing: Arc::clone(&self.placing),
         };
         committer.finish(commitment).await.map_err(|source| CopyError::Commit { source })

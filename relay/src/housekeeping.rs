@@ -5,6 +5,7 @@ use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord, Up
 use crate::commit::{self, Commitment};
 use crate::discard::delete_discards;
 use crate::plane::{PartTarget, Plane, PlaneError, UploadId, part_path};
+use crate::pointer;
 use crate::service::{part_paths, plane_path};
 use crate::state::{Relay, blocking, unix_ms};
 use skyspray_link::seam::Clock;
@@ -309,7 +310,7 @@ pub(crate) async fn collect_jobs(relay: &Relay) {
     }
 }
 
-/// Finishes the commits that a crash cut off. Blocks the start of nothing: a job that cannot be
+/// Finishes the commits that a crash cut off, and the pointers to what they made current. Blocks the start of nothing: a job that cannot be
 /// finished is logged, and tried again when its edge comes back.
 pub(crate) async fn finish_sealed(relay: &Arc<Relay>) -> Result<(), CatalogueError> {
     for record in relay.catalogue.sealed_jobs(PAGE).await? {
@@ -322,7 +323,7 @@ pub(crate) async fn finish_sealed(relay: &Arc<Relay>) -> Result<(), CatalogueErr
             Err(refusal) => tracing::error!(%job, %refusal, "commit not finished"),
         }
     }
-    Ok(())
+    pointer::settle_all(relay).await
 }
 
 /// Everything that is done now and then while the relay serves.

@@ -235,6 +235,7 @@ async fn open(
     running: RunningAddresses,
 ) -> Result<Relay, ServeError> {
     let catalogue = Catalogue::open(&settings.catalogue_place(dir)).await?;
+    settings.hpcc.log();
     let memory = Memory::shared_out(&settings);
     let planes_memory = memory.for_objects();
     let mut planes = BTreeMap::new();

@@ -177,6 +177,7 @@ impl FileMeta {
             devices,
             directory_per_part: flags & FLAG_DIRECTORY_PER_PART != 0,
             lfn_hash: self.bits32("lfnHash")?.unwrap_or_else(|| lfn_hash(name)),
+            generation: None,
         })
     }
 

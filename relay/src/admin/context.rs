@@ -3,7 +3,7 @@
 
 use super::AdminError;
 use crate::catalogue::Catalogue;
-use crate::config::{CatalogueArg, RelayDir, RelaySettings};
+use crate::config::{Overrides, RelayDir, RelaySettings};
 use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -63,15 +63,15 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(super) fn open(
         dir: RelayDir,
-        catalogue: Option<&CatalogueArg>,
+        overrides: &Overrides,
         host: &'a Host,
     ) -> Result<Self, AdminError> {
         let file = dir.config_file();
         if !file.exists() {
             return Err(AdminError::NotInitialised { dir: dir.path().to_owned() });
         }
-        let mut settings = RelaySettings::load(&file)?;
-        settings.override_catalogue(catalogue)?;
+        let mut settings = RelaySettings::load(&file, overrides)?;
+        settings.override_catalogue(overrides.catalogue.as_ref())?;
         Ok(Self { dir, settings, host })
     }
 

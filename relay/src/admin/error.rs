@@ -2,12 +2,15 @@
 
 use super::{Exit, Failure};
 use crate::api::tokens::TokensError;
-use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
+use crate::catalogue::{
+    AgentError, AgentState, AuditFault, CatalogueError, JobError, RollbackError,
+};
 use crate::config::ConfigError;
 use crate::copy::CopyError;
 use crate::housekeeping::CollectError;
 use crate::plane::OpenError;
 use crate::plane::{PlaneError, ProbeError};
+use crate::pointer::PointerError;
 use skyspray_certs::key::KeyError;
 use skyspray_certs::relay_identity::RelayIdentityError;
 use skyspray_certs::store::StoreError;
@@ -143,6 +146,12 @@ pub enum AdminError {
         /// The file.
         name: String,
     },
+    /// A logical file was not rolled back.
+    #[error(transparent)]
+    Rollback(RollbackError),
+    /// The pointer to the current generation is not what it should be.
+    #[error(transparent)]
+    Pointer(#[from] PointerError),
     /// A logical file was not copied.
     #[error(transparent)]
     Copy(Box<CopyError>),
@@ -211,6 +220,8 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Reserved { .. }) => Exit::Usage,
             Self::Agent(_) => Exit::Refused,
             Self::ApiToken(error) => api_token_exit(error),
+            Self::Rollback(error) => rollback_exit(error),
+            Self::Pointer(error) => error.refusal().code.remedy().into(),
             Self::Copy(error) => error.exit(),
             Self::Job(error) => error.refusal().code.remedy().into(),
             Self::PlaneTest { source, .. } => probe_exit(source),
@@ -239,6 +250,12 @@ impl Failure for AdminError {
                 "set it up with skyspray-relay init DIR, or name another directory"
             }
             Self::Config(ConfigError::Catalogue { source }) => source.advice(),
+            Self::Config(ConfigError::PlaneUnserved { .. }) => {
+                "look at it with skyspray-relay plane list, or name another plane"
+            }
+            Self::Config(ConfigError::PlanesFrom { .. }) => {
+                "correct the values file, or name another with --planes-from or planes_from"
+            }
             Self::Config(_) => "correct relay.toml or the argument",
             Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
             Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",
@@ -255,6 +272,15 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Reserved { .. }) => "choose another name",
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
             Self::ApiToken(error) => api_token_advice(error),
+            Self::Rollback(RollbackError::Layout { .. }) => {
+                "generations are kept on planes with layout = \"generation\" and keep_generations \
+                 in relay.toml"
+            }
+            Self::Rollback(RollbackError::Replaced { .. }) => "run the command again",
+            Self::Rollback(_) => "look at what is kept with skyspray-relay file show PLANE:NAME",
+            Self::Pointer(_) => {
+                "test the plane with skyspray-relay plane test NAME; the relay tries again as well"
+            }
             Self::Copy(error) => error.advice(),
             Self::JobCommitted { .. } => {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
@@ -371,6 +397,16 @@ pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
             "check that the role may create tables, or restore the catalogue"
         }
         _ => "check the catalogue's database, or restore it",
+    }
+}
+
+fn rollback_exit(error: &RollbackError) -> Exit {
+    match error {
+        RollbackError::Replaced { .. } => Exit::Temporary,
+        RollbackError::Catalogue(error) => catalogue_exit(error),
+        RollbackError::Layout { .. } => Exit::Refused,
+        RollbackError::Current { .. } => Exit::NothingToDo,
+        _ => Exit::Source,
     }
 }
 

@@ -1,10 +1,12 @@
 //! `file …`: stored logical files.
 
 mod copy;
+mod rollback;
 mod show;
 mod target;
 mod verify;
 
+pub use rollback::RollbackArgs;
 pub use target::{FileTarget, FileTargetError, ScopeTarget};
 
 use super::context::Context;
@@ -12,6 +14,8 @@ use super::output::{Row, when};
 use super::{AdminError, Output};
 use crate::catalogue::{Actor, GenerationRecord, NamePattern, RemoveError};
 use crate::discard::delete_discards;
+use crate::placing::Placing;
+use crate::pointer::{Pointers, settle_locked};
 use crate::shown::ShownFile;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -37,6 +41,8 @@ pub enum FileCommand {
     Verify(VerifyArgs),
     /// Copy a logical file to another name or plane, inside the cluster.
     Copy(CopyArgs),
+    /// Make an earlier generation current again, on a plane with layout = "generation".
+    Rollback(RollbackArgs),
     /// Remove a logical file: the name at once, then its stored parts.
     Remove {
         /// Which: PLANE:scope::name.
@@ -101,6 +107,7 @@ pub(super) async fn run(
         FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
         FileCommand::Copy(args) => copy::copy(&args, context, output).await,
+        FileCommand::Rollback(args) => rollback::rollback(&args, context, output).await,
         FileCommand::Remove { target } => remove(&target, context, output).await,
     }
 }
@@ -208,6 +215,9 @@ async fn remove(
         RemoveError::Missing { .. } => missing(target),
         RemoveError::Catalogue(error) => error.into(),
     })?;
+    let clock = &*context.host.clock;
+    let pointers = Pointers { catalogue: &catalogue, clock, name: plane, plane: &opened };
+    settle_locked(&pointers, &Placing::new(&context.dir, &catalogue, plane), name).await?;
     let discarded = delete_discards(&catalogue, (plane, &opened), &*context.host.clock).await?;
     let line = RemovedLine {
         plane: plane.as_str(),

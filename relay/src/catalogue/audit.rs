@@ -80,6 +80,8 @@ events! {
     Listed = "listed";
     /// A logical file was removed, or that was refused.
     Removed = "removed";
+    /// An earlier generation of a logical file was made current again.
+    RolledBack = "rolled-back";
 }
 
 /// How it ended.

@@ -7,6 +7,7 @@ use super::dialect::{Connection, Tx, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
+use super::kept::{keep, retire_hpcc};
 use super::records::{JobKind, JobRecord, attributes_text};
 use serde_json::json;
 use skyspray_wire::digest::Digest;
@@ -93,13 +94,38 @@ async fn publish(
     }
     let receipt = receipt(job, &content, Some(file.next), now_ms);
     let signed = sign(&receipt);
-    if let Some(current) = file.current {
-        retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await?;
-    }
+    step_aside(tx, job, target, (&file, now_ms)).await?;
     write_generation(tx, job, &receipt, (&content, &signed)).await?;
     move_parts(tx, job, target, file.next).await?;
     finish(tx, job, &receipt, &signed).await?;
     Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
+}
+
+/// Ends what the job replaces. Where a pointer names it to readers of the plane, or will name what
+/// comes, its parts stay until that pointer is right.
+async fn step_aside(
+    tx: &mut Connection,
+    job: &JobRecord,
+    target: (&PlaneName, &LogicalName),
+    (file, now_ms): (&Held, i64),
+) -> Result<(), CatalogueError> {
+    let same_places = job.layout.kept.is_none();
+    if same_places && !file.pointed {
+        let Some(current) = file.current else { return Ok(()) };
+        return retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await;
+    }
+    if let Some(current) = file.current {
+        keep(tx, target, current, now_ms).await?;
+    }
+    if same_places {
+        retire_hpcc(tx, target, "replaced", Some(job.job), now_ms).await?;
+    }
+    query("UPDATE logical_files SET pointer = 2 WHERE plane = $1 AND name = $2")
+        .bind(target.0.as_str())
+        .bind(target.1.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
@@ -144,6 +170,8 @@ pub(super) async fn refused(mut tx: Tx, job: &JobRecord, error: JobError, now_ms
 struct Held {
     current: Option<Generation>,
     next: Generation,
+    /// Whether a pointer stands on the plane, or may.
+    pointed: bool,
 }
 
 /// The logical file, if the job holds its lease.
@@ -154,7 +182,7 @@ async fn hold(
 ) -> Result<Held, JobError> {
     let row = query(
         "UPDATE logical_files SET last = last \
-         WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last",
+         WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last, pointer",
     )
     .bind(plane.as_str())
     .bind(name.as_str())
@@ -167,7 +195,7 @@ async fn hold(
     let fields = Fields::new("logical_files", &row);
     let last: u64 = fields.number("last")?;
     let current = fields.number_opt("current")?.map(Generation);
-    Ok(Held { current, next: Generation(last + 1) })
+    Ok(Held { current, next: Generation(last + 1), pointed: fields.flag("pointer")? })
 }
 
 /// Adds up the parts of a job that are in `state`, page by page in part order.
@@ -290,8 +318,9 @@ async fn write_generation(
     let generation = receipt.generation.expect("a spray commits a generation");
     query(
         "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
-         records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) \
-         VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt, \
+         keep_generations) \
+         VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(receipt.plane.as_str())
     .bind(receipt.target.as_str())
@@ -308,6 +337,7 @@ async fn write_generation(
     .bind(i64::from(job.layout.devices))
     .bind(i64::from(job.layout.lfn_hash))
     .bind(signed)
+    .bind(job.layout.keep_generations())
     .execute(tx)
     .await?;
     Ok(())

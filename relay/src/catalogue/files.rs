@@ -98,6 +98,7 @@ impl Catalogue {
     }
 
     /// Whether a sealed job is about to replace the parts of this name: some may be replaced already.
+    /// One whose parts have a directory of their own replaces none.
     ///
     /// # Errors
     ///
@@ -109,7 +110,8 @@ impl Catalogue {
     ) -> Result<bool, CatalogueError> {
         let row = query(
             "SELECT 1 FROM logical_files l JOIN jobs j ON j.job = l.holder \
-             WHERE l.plane = $1 AND l.name = $2 AND j.state = 'sealed'",
+             WHERE l.plane = $1 AND l.name = $2 AND j.state = 'sealed' \
+             AND j.keep_generations = 0",
         )
         .bind(plane.as_str())
         .bind(name.as_str())

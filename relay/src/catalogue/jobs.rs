@@ -230,7 +230,7 @@ impl Catalogue {
         loop {
             let row = query(
                 "SELECT j.job, (SELECT COUNT(*) FROM generations g WHERE g.plane = j.plane \
-                 AND g.name = j.target AND g.generation = j.generation AND g.state = 'live') \
+                 AND g.name = j.target AND g.generation = j.generation AND g.state IN ('live', 'kept')) \
                  AS live FROM jobs j WHERE j.litter = 1 ORDER BY j.number LIMIT 1",
             )
             .fetch_optional(&mut *tx)

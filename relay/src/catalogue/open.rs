@@ -270,8 +270,8 @@ async fn insert(
     query(
         "INSERT INTO jobs (job, number, wuid, agent, kind, plane, target, parts_asked, parts, \
          overwrite, plan, attributes, bytes, chunk_size, dir_per_part, devices, lfn_hash, state, \
-         epoch, opened_ms, touched_ms, bytes_durable, litter) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'open', 1, $18, $18, 0, 0)",
+         epoch, opened_ms, touched_ms, bytes_durable, litter, keep_generations) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'open', 1, $18, $18, 0, 0, $19)",
     )
     .bind(new.job.0.to_vec())
     .bind(big(number)?)
@@ -291,6 +291,7 @@ async fn insert(
     .bind(i64::from(new.layout.devices))
     .bind(i64::from(new.layout.lfn_hash))
     .bind(now_ms)
+    .bind(new.layout.keep_generations())
     .execute(tx)
     .await?;
     Ok(())

@@ -10,9 +10,10 @@ use super::fields::{Fields, big};
 use super::jobs::fence;
 use super::open::LEASE_MS;
 use super::records::{JobRecord, PartRecord, PartState};
+use skyspray_dfu::naming::pointed_names;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::JobState;
-use skyspray_wire::name::PlanePath;
+use skyspray_wire::name::{PlaneName, PlanePath};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
 /// A file a push is about to send.
@@ -161,12 +162,16 @@ async fn obstacle(
     .bind(job.agent.as_str())
     .bind(now_ms.saturating_sub(CLAIM_MS))
     .bind(now_ms.saturating_sub(LEASE_MS))
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
     let fields = Fields::new("job_parts", &row);
+    let points = is_pointer(tx, job.target.plane(), path).await?;
     let refuse = |code, detail: &str| Ok(Some(Refusal::new(code, format!("{path}: {detail}"))));
     if fields.int("part_of")? > 0 {
         return refuse(RefusalCode::PathBlocked, "a part of a logical file is there");
+    }
+    if points {
+        return refuse(RefusalCode::PathBlocked, "the pointer of a logical file is there");
     }
     if fields.int("twice")? > 0 {
         return refuse(RefusalCode::NameInvalid, "named twice in this push");
@@ -181,4 +186,24 @@ async fn obstacle(
         return refuse(RefusalCode::Busy, "what was there is being deleted");
     }
     Ok(None)
+}
+
+/// Whether the pointer of a logical file stands at `path`, or may.
+async fn is_pointer(
+    tx: &mut Connection,
+    plane: &PlaneName,
+    path: &str,
+) -> Result<bool, CatalogueError> {
+    for name in pointed_names(path) {
+        let row =
+            query("SELECT 1 FROM logical_files WHERE plane = $1 AND name = $2 AND pointer > 0")
+                .bind(plane.as_str())
+                .bind(name.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+        if row.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -6,6 +6,7 @@ use super::commit::retire;
 use super::dialect::query;
 use super::error::CatalogueError;
 use super::fields::Fields;
+use super::kept::{keep, retire_hpcc};
 use serde_json::json;
 use skyspray_wire::ids::Generation;
 use skyspray_wire::name::{LogicalName, PlaneName};
@@ -40,7 +41,8 @@ impl RemoveError {
 }
 
 impl Catalogue {
-    /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard.
+    /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard: those
+    /// that a pointer names when [`Catalogue::confirm_pointer`] says that it is gone.
     /// Returns the generation that was current. A job that is writing the name goes on.
     ///
     /// # Errors
@@ -56,7 +58,7 @@ impl Catalogue {
         let mut tx = self.store.begin().await?;
         let row = query(
             "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 \
-             AND current IS NOT NULL RETURNING current",
+             AND current IS NOT NULL RETURNING current, pointer",
         )
         .bind(plane.as_str())
         .bind(name.as_str())
@@ -64,13 +66,23 @@ impl Catalogue {
         .await?;
         let missing = || RemoveError::Missing { plane: plane.clone(), name: name.clone() };
         let row = row.ok_or_else(missing)?;
-        let generation = Generation(Fields::new("logical_files", &row).number("current")?);
-        retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
-        query("UPDATE logical_files SET current = NULL WHERE plane = $1 AND name = $2")
-            .bind(plane.as_str())
-            .bind(name.as_str())
-            .execute(&mut tx)
-            .await?;
+        let fields = Fields::new("logical_files", &row);
+        let generation = Generation(fields.number("current")?);
+        if fields.flag("pointer")? {
+            // Parts that a pointer names stay until it is gone.
+            keep(&mut tx, (plane, name), generation, now_ms).await?;
+            retire_hpcc(&mut tx, (plane, name), "removed", None, now_ms).await?;
+        } else {
+            retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
+        }
+        query(
+            "UPDATE logical_files SET current = NULL, removed = last, \
+             pointer = CASE WHEN pointer = 0 THEN 0 ELSE 2 END WHERE plane = $1 AND name = $2",
+        )
+        .bind(plane.as_str())
+        .bind(name.as_str())
+        .execute(&mut *tx)
+        .await?;
         let mut entry = AuditEntry::new(actor.clone(), AuditEvent::Removed)
             .target(name.as_str())
             .detail(json!({ "generation": generation.0 }));

@@ -10,9 +10,11 @@ use super::fields::{Fields, big};
 use super::jobs::{about, fence};
 use super::origins::check_ends;
 use super::records::{JobRecord, PartRecord, PartState, attributes_text};
+use skyspray_dfu::naming::pointer_path;
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::message::{JobState, PartSeal, merge_attributes};
 use skyspray_wire::name::{LogicalName, PlaneName};
+use std::num::NonZeroU32;
 
 /// A part whose stored digests were found equal to the sender's.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,6 +42,10 @@ impl Catalogue {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         let target = record.logical().ok_or(JobError::Kind { job })?;
+        if record.layout.kept.is_some() {
+            let devices = NonZeroU32::new(record.layout.devices).unwrap_or(NonZeroU32::MIN);
+            check_place(&mut tx, target, &pointer_path(target.1, devices).join("/")).await?;
+        }
         for part in parts {
             if part.seal.part.0 >= record.parts {
                 return Err(JobError::PartUnknown { part: part.seal.part, parts: record.parts });

@@ -6,6 +6,7 @@ mod commit;
 mod discards;
 mod files;
 mod jobs;
+mod kept;
 mod origins;
 mod push;
 mod server;
@@ -233,7 +234,7 @@ fn spray(id: u8, name: &str) -> NewJob {
         attributes: vec![("kind".to_owned(), "flat".to_owned())],
         parts: 2,
         chunk_size: ChunkSize::FILE_PLANE,
-        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5, kept: None },
     }
 }
 

@@ -39,7 +39,7 @@ fn logical(name: &str) -> LogicalName {
 }
 
 fn layout(parts: usize) -> (Layout, NonZeroU32) {
-    let layout = Layout { devices: NonZeroU32::MIN, dir_per_part: true };
+    let layout = Layout { devices: NonZeroU32::MIN, dir_per_part: true, keep_generations: None };
     (layout, NonZeroU32::new(parts as u32).unwrap())
 }
 
@@ -108,6 +108,7 @@ impl Stored {
                 dir_per_part: layout.dir_per_part,
                 devices: layout.devices.get(),
                 lfn_hash: lfn_hash(&logical(name)),
+                kept: None,
             },
         };
         match self.catalogue.open_write(&new, NOW_MS).await.unwrap() {
@@ -118,7 +119,7 @@ impl Stored {
 
     fn stage(&self, job: JobId, name: &str, parts: &[&[u8]]) -> Vec<(PartTarget, SealedPart)> {
         let (layout, count) = layout(parts.len());
-        let paths = layout.paths(&logical(name), count);
+        let paths = layout.paths(&logical(name), count, job);
         let stage = |(index, bytes): (usize, &&[u8])| {
             let part = PartIndex(index as u32);
             let path = part_path(&paths, &logical(name), part).unwrap();

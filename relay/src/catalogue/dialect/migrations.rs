@@ -35,6 +35,7 @@ steps! {
     1 "0001_catalogue";
     2 "0002_origins";
     4 "0004_uploads";
+    5 "0005_kept_generations";
 }
 
 /// The steps as sqlx takes them; `sql` picks the engine's text.

@@ -45,7 +45,7 @@ async fn a_job_opens_in_its_first_epoch_with_an_id_for_people(engine: Engine) {
             state: JobState::Open,
             parts: 2,
             chunk_size: ChunkSize::FILE_PLANE,
-            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5, kept: None },
             resumed: false,
         }
     );
@@ -70,7 +70,7 @@ async fn the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_firs
     let changed_plane = NewJob {
         parts: 9,
         chunk_size: ChunkSize::try_new(4096).unwrap(),
-        layout: PartLayout { dir_per_part: false, devices: 3, lfn_hash: 5 },
+        layout: PartLayout { dir_per_part: false, devices: 3, lfn_hash: 5, kept: None },
         ..new.clone()
     };
     let again = bench.open(&changed_plane, T + 100_000).await.unwrap();
