@@ -87,15 +87,10 @@ pub async fn collect(
     }
     for (name, plane) in planes {
         if plane.has_uploads() {
-            report.orphans += clear_spent(catalogue, (name, plane), dry_run).await?;
+            report.orphans +=
+                left_if_failed(clear_spent(catalogue, (name, plane), dry_run).await)?.unwrap_or(0);
         }
-        match collect_orphans(catalogue, (name, plane), dry_run, &mut report).await {
-            Err(CollectError::Plane { plane, source }) => {
-                let error = &source as &dyn std::error::Error;
-                tracing::warn!(%plane, error, "orphans are left");
-            }
-            other => other?,
-        }
+        left_if_failed(collect_orphans(catalogue, (name, plane), dry_run, &mut report).await)?;
         report.discards += if dry_run {
             catalogue.discards(name, PAGE).await?.len() as u64
         } else {
@@ -103,6 +98,18 @@ pub async fn collect(
         };
     }
     Ok(report)
+}
+
+/// A plane that fails keeps its orphans for the next time, and nobody from the other planes.
+fn left_if_failed<T>(outcome: Result<T, CollectError>) -> Result<Option<T>, CollectError> {
+    match outcome {
+        Err(CollectError::Plane { plane, source }) => {
+            let error = &source as &dyn std::error::Error;
+            tracing::warn!(%plane, error, "orphans are left");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// Removes what ended jobs left staged. Returns how many jobs.
