@@ -23,7 +23,9 @@ pub use audit::AuditCommand;
 pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
 pub use exit::{Exit, Failure};
-pub use file::{CopyArgs, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs};
+pub use file::{CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs,
+    VerifyMode,
+};
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};
 pub use output::Output;

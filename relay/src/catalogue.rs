@@ -7,6 +7,7 @@
 mod agents;
 mod audit;
 mod commit;
+mod copies;
 mod dialect;
 mod discards;
 mod enrollment;
@@ -22,6 +23,7 @@ mod push;
 mod records;
 mod removal;
 mod seal;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -30,6 +32,7 @@ mod wuid;
 pub use agents::{AgentError, AgentRecord, AgentState, Invitation};
 pub use audit::{Actor, AuditEntry, AuditEvent, AuditFault, AuditLine, AuditResult, AuditSummary};
 pub use commit::{Allowed, Gate};
+pub use copies::{CopiedFrom, PartCopy};
 pub(crate) use discards::CLAIM_MS;
 pub use discards::{Discard, DiscardReason};
 pub use enrollment::{Redemption, TokenRefusal};

@@ -137,6 +137,14 @@ pub enum AdminError {
         /// The first that differs.
         first: PartIndex,
     },
+    /// A part whose store has no tag, or none that was noted at its commit.
+    #[error("no tag of the store was noted for part {part} of {name}")]
+    NoStoredTag {
+        /// The file.
+        name: String,
+        /// The part.
+        part: PartIndex,
+    },
     /// Another generation took the place of the one that was verified.
     #[error("{name} was replaced while it was verified")]
     Replaced {
@@ -200,6 +208,7 @@ impl Failure for AdminError {
             | Self::TrustDomainDiffers { .. }
             | Self::Directory { .. }
             | Self::JobCommitted { .. }
+            | Self::NoStoredTag { .. }
             | Self::PlaneOpen { .. } => Exit::Usage,
             Self::Identity(error) => identity_exit(error),
             Self::IdentityMake(_) | Self::Key(_) | Self::Addresses { .. } => Exit::Internal,
@@ -271,6 +280,9 @@ impl Failure for AdminError {
             Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
             Self::Missing { .. } => "list what there is with the list command",
             Self::Replaced { .. } => "run the command again",
+            Self::NoStoredTag { .. } => {
+                "only object stores have such tags; verify with --mode full or --mode size"
+            }
             Self::Mismatch { .. } => "spray the file again; check the disks of the plane",
             Self::DeleteIncomplete { .. } => {
                 "run skyspray-relay collect later; see the log lines above"

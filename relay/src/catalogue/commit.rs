@@ -1,6 +1,6 @@
 //! The commit of a spray: the one transaction that makes a generation visible.
 
-use super::Catalogue;
+use super::{Catalogue, copies};
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
 use super::audit::{AuditEvent, AuditResult, append};
 use super::dialect::{Connection, Tx};
@@ -97,6 +97,9 @@ async fn publish(
         retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await?;
     }
     write_generation(tx, job, &receipt, (&content, &signed)).await?;
+    if copies::release(tx, job.job).await? > 0 {
+        copied(tx, job.job).await?;
+    }
     move_parts(tx, job, target, file.next).await?;
     finish(tx, job, &receipt, &signed).await?;
     Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
@@ -350,6 +353,15 @@ async fn move_parts(
     .bind(big(generation.0)?)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Notes that all of the job's bytes are stored, which the store copied by itself.
+async fn copied(tx: &mut Connection, job: JobId) -> Result<(), CatalogueError> {
+    sqlx::query("UPDATE jobs SET bytes_durable = bytes WHERE job = $1")
+        .bind(job.0.to_vec())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -27,10 +27,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read; they never wait for the writer.
 const READERS_MAX: u32 = 4;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "catalogue", include_str!("../../migrations/sqlite/0001_catalogue.sql")),
     (2, "origins", include_str!("../../migrations/sqlite/0002_origins.sql")),
     (4, "uploads", include_str!("../../migrations/sqlite/0004_uploads.sql")),
+    (6, "stored parts", include_str!("../../migrations/sqlite/0006_stored_parts.sql")),
 ];
 
 /// The connections to one database file.

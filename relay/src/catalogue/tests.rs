@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod commit;
+mod copies;
 mod discards;
 mod files;
 mod jobs;

@@ -150,6 +150,20 @@ impl Original {
         }
     }
 
+    /// Reads a part and compares it with what was committed. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It differs, or the plane failed.
+    pub(super) fn prove_part(&self, part: usize) -> Result<(), CopyError> {
+        let measured = self.open(part)?.measure();
+        let measured = measured.map_err(|error| self.plane_failed(part, error))?;
+        match measured.digest == self.parts[part].digest {
+            true => Ok(()),
+            false => Err(self.fault(part, PartFault::Digest)),
+        }
+    }
+
     /// Opens a part that has the length it should have.
     fn open(&self, part: usize) -> Result<StoredFile, CopyError> {
         let StoredPart { path, length: expected, .. } = &self.parts[part];
@@ -187,7 +201,8 @@ impl Original {
         CopyError::Stored { name: self.shown(), part, fault }
     }
 
-    fn plane_failed(&self, part: usize, source: PlaneError) -> CopyError {
+    /// What is told when the plane failed at a part.
+    pub(super) fn plane_failed(&self, part: usize, source: PlaneError) -> CopyError {
         match source {
             PlaneError::Missing { .. } => self.fault(part, PartFault::Missing),
             source => CopyError::Plane { plane: self.plane_name.clone(), source },

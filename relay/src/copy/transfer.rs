@@ -26,7 +26,7 @@ const BUFFERS: usize = 4;
 const GROUP: usize = 32;
 
 /// How often the job shows a sign of life; its lease holds four times as long.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Times the last step is tried while others delete what was at the places of its parts, a second
 /// apart: longer than a deletion may claim them.
@@ -98,7 +98,7 @@ impl Transfer<'_> {
         }
     }
 
-    async fn touch(&self) -> Result<(), CopyError> {
+    pub(super) async fn touch(&self) -> Result<(), CopyError> {
         let lost = self.catalogue.touch_jobs(&[self.key], self.now_ms()).await?;
         if lost.is_empty() { Ok(()) } else { Err(CopyError::Cancelled) }
     }
@@ -141,7 +141,7 @@ impl Transfer<'_> {
 
     /// Records what the parts came from: the original's own origins where they are its parts,
     /// otherwise its parts.
-    async fn record_origins(&self, findings: &Findings) -> Result<(), CopyError> {
+    pub(super) async fn record_origins(&self, findings: &Findings) -> Result<(), CopyError> {
         let original = &self.original;
         if !findings.ranges.is_empty() {
             let sources = original.parts.iter().map(|part| {
@@ -183,24 +183,34 @@ impl Transfer<'_> {
     }
 
     async fn mark_sealed(&self, findings: &Findings) -> Result<(), CopyError> {
-        let mut attempts_left = SEAL_ATTEMPTS;
         let late = &findings.attributes;
-        loop {
-            attempts_left -= 1;
-            let now_ms = self.now_ms();
-            match self.catalogue.mark_sealed(self.key, late, &|_, _| Ok(()), now_ms).await {
-                Err(JobError::PathBusy { .. } | JobError::Catalogue(CatalogueError::Busy))
-                    if attempts_left > 0 =>
-                {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                sealed => return sealed.map_err(cancelled),
-            }
-        }
+        let seal = || async {
+            self.catalogue.mark_sealed(self.key, late, &|_, _| Ok(()), self.now_ms()).await
+        };
+        patiently(seal).await.map_err(cancelled)
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         unix_ms(self.clock.now())
+    }
+}
+
+/// Takes the last step of a job, again and again while others are at the places of its parts.
+pub(super) async fn patiently<T, F>(step: impl Fn() -> F) -> Result<T, JobError>
+where
+    F: Future<Output = Result<T, JobError>>,
+{
+    let mut attempts_left = SEAL_ATTEMPTS;
+    loop {
+        attempts_left -= 1;
+        match step().await {
+            Err(JobError::PathBusy { .. } | JobError::Catalogue(CatalogueError::Busy))
+                if attempts_left > 0 =>
+            {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            taken => return taken,
+        }
     }
 }
 

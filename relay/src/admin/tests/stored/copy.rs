@@ -114,6 +114,7 @@ impl Stored {
             source: site.clone(),
             target: site,
             placing: Arc::new(Placing::new(&dir, &plane_name())),
+            planes: crate::housekeeping::Planes::from([(plane_name(), Arc::clone(&self.plane))]),
         }
     }
 }
@@ -478,6 +479,7 @@ async fn an_interrupted_copy_leaves_nothing() {
         to: logical("acme::twin"),
         parts: Some(2),
         overwrite: false,
+        read_back: false,
     };
 
     let ended = stored.copier().copy(&request, std::future::ready(())).await.unwrap_err();
