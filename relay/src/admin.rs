@@ -16,6 +16,7 @@ mod output;
 mod plane;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use agent::{AddArgs, AgentCommand};
 pub use api_token::{AddTokenArgs, ApiTokenCommand};
@@ -23,8 +24,9 @@ pub use audit::AuditCommand;
 pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
 pub use exit::{Exit, Failure};
-pub use file::{CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ScopeTarget, VerifyArgs,
-    VerifyMode,
+pub use file::{
+    CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ReplicateArgs, ScopeTarget,
+    VerifyArgs, VerifyMode,
 };
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};

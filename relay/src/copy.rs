@@ -265,12 +265,7 @@ impl Copier {
         }
     }
 
-    fn place(
-        &self,
-        request: &CopyRequest,
-        new: &NewJob,
-        opened: &catalogue::Opened,
-    ) -> Place {
+    fn place(&self, request: &CopyRequest, new: &NewJob, opened: &catalogue::Opened) -> Place {
         let paths = part_paths(opened.parts, &opened.layout).expect("a copy has parts");
         Place {
             staging: Staging {

@@ -154,6 +154,18 @@ pub enum AdminError {
     /// A logical file was not copied.
     #[error(transparent)]
     Copy(Box<CopyError>),
+    /// Nobody has said where copies go.
+    #[error("plane {plane} names no planes that copies of its files go to")]
+    NoReplication {
+        /// The plane.
+        plane: PlaneName,
+    },
+    /// Every plane that is to have a copy has it.
+    #[error("every plane that is to have {name} has it")]
+    NothingToReplicate {
+        /// The file.
+        name: String,
+    },
     /// The name is gone, some of the stored files are not.
     #[error("{failed} stored files could not be deleted")]
     DeleteIncomplete {
@@ -209,6 +221,7 @@ impl Failure for AdminError {
             | Self::Directory { .. }
             | Self::JobCommitted { .. }
             | Self::NoStoredTag { .. }
+            | Self::NoReplication { .. }
             | Self::PlaneOpen { .. } => Exit::Usage,
             Self::Identity(error) => identity_exit(error),
             Self::IdentityMake(_) | Self::Key(_) | Self::Addresses { .. } => Exit::Internal,
@@ -229,6 +242,7 @@ impl Failure for AdminError {
             Self::Missing { .. } => Exit::Source,
             Self::Mismatch { .. } | Self::AuditBroken { .. } => Exit::Mismatch,
             Self::DeleteIncomplete { .. } => Exit::SomeFailed,
+            Self::NothingToReplicate { .. } => Exit::NothingToDo,
             Self::File { .. } | Self::Write { .. } | Self::Print { .. } => Exit::Internal,
         }
     }
@@ -280,6 +294,10 @@ impl Failure for AdminError {
             Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
             Self::Missing { .. } => "list what there is with the list command",
             Self::Replaced { .. } => "run the command again",
+            Self::NoReplication { .. } => {
+                "name them with --to PLANE, or with replication in relay.toml"
+            }
+            Self::NothingToReplicate { .. } => "there is nothing to do",
             Self::NoStoredTag { .. } => {
                 "only object stores have such tags; verify with --mode full or --mode size"
             }

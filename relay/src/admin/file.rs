@@ -1,6 +1,7 @@
 //! `file …`: stored logical files.
 
 mod copy;
+mod replicate;
 mod show;
 mod target;
 mod verify;
@@ -34,6 +35,8 @@ pub enum FileCommand {
     Verify(VerifyArgs),
     /// Copy a logical file to another name or plane, inside the cluster.
     Copy(CopyArgs),
+    /// Copy a logical file to the planes that are to have it too.
+    Replicate(ReplicateArgs),
     /// Remove a logical file: the name at once, then its stored parts.
     Remove {
         /// Which: PLANE:scope::name.
@@ -119,6 +122,20 @@ pub struct CopyArgs {
     pub verify: CopyCheck,
 }
 
+/// `file replicate`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplicateArgs {
+    /// Which: PLANE:scope::name.
+    #[arg(value_name = "PLANE:NAME")]
+    pub target: FileTarget,
+    /// A plane to copy it to; may be said again [default: the `replication` of its plane].
+    #[arg(long, value_name = "PLANE")]
+    pub to: Vec<PlaneName>,
+    /// Replace what has the name there and another content.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// What `file copy --verify` takes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum CopyCheck {
@@ -142,6 +159,7 @@ pub(super) async fn run(
         FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
         FileCommand::Copy(args) => copy::copy(&args, context, output).await,
+        FileCommand::Replicate(args) => replicate::replicate(&args, context, output).await,
         FileCommand::Remove { target } => remove(&target, context, output).await,
     }
 }

@@ -1,6 +1,5 @@
 //! The commit of a spray: the one transaction that makes a generation visible.
 
-use super::{Catalogue, copies};
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
 use super::audit::{AuditEvent, AuditResult, append};
 use super::dialect::{Connection, Tx};
@@ -8,6 +7,7 @@ use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
 use super::records::{JobKind, JobRecord, attributes_text};
+use super::{Catalogue, copies};
 use serde_json::json;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{Epoch, Generation, JobId};

@@ -7,6 +7,7 @@ mod copies;
 mod discards;
 mod files;
 mod jobs;
+mod ledger;
 mod origins;
 mod push;
 mod store;

@@ -29,7 +29,8 @@ impl Committer {
         let mut copies = Vec::with_capacity(page.len());
         for Sourced { finish, from, .. } in &page {
             let source = self.sources.get(&from.plane).cloned();
-            let source = source.ok_or_else(|| PlaceError::NoSource { plane: from.plane.clone() })?;
+            let source =
+                source.ok_or_else(|| PlaceError::NoSource { plane: from.plane.clone() })?;
             copies.push(CopyInto {
                 source,
                 from: RelPath::parse(&from.path).map_err(PlaneError::from)?,
@@ -40,6 +41,7 @@ impl Committer {
         }
         let staging = Staging {
             plane: Arc::clone(&self.plane),
+            plane_name: commitment.target.plane().clone(),
             catalogue: self.catalogue.clone(),
             clock: Arc::clone(&self.clock),
             job: commitment.job,

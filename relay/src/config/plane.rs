@@ -4,7 +4,7 @@ use super::object::{Checksum, ObjectConfigError, ObjectSettings};
 use crate::plane::{Layout, PlaneUrl, PlaneUrlError};
 use serde::Deserialize;
 use skyspray_wire::limits::PARTS_MAX;
-use skyspray_wire::name::PlaneName;
+use skyspray_wire::name::{LabelError, PlaneName};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -33,6 +33,9 @@ pub struct PlaneTable {
     /// Whether each part has a directory of its own (HPCC's `subDirPerFilePart`).
     #[serde(default = "yes")]
     pub dir_per_part: bool,
+    /// Planes that copies of its logical files go to.
+    #[serde(default)]
+    pub replication: Vec<String>,
     /// Objects: buckets or containers, one for each device; the first is the one of `url`.
     pub buckets: Option<Vec<String>>,
     /// Objects: URL of the service.
@@ -102,6 +105,8 @@ pub struct PlaneSettings {
     pub category: Category,
     /// Parts of a spray that does not say how many.
     pub default_parts: NonZeroU32,
+    /// Planes that copies of its logical files go to, in this order.
+    pub replication: Vec<PlaneName>,
 }
 
 /// Why a plane's table cannot be used.
@@ -120,6 +125,9 @@ pub enum PlaneConfigError {
         /// The layout, cut to 40 characters.
         layout: String,
     },
+    /// A plane that copies go to has no usable name.
+    #[error("replication names an unusable plane")]
+    Replication(#[source] LabelError),
     /// A count outside its range.
     #[error("{key} is {found}, expected 1 to {max}")]
     OutOfRange {
@@ -145,6 +153,11 @@ impl TryFrom<PlaneTable> for PlaneSettings {
             _ => Err(PlaneConfigError::OutOfRange { key, found, max }),
         };
         let url = table.url.parse()?;
+        let replication = table
+            .replication
+            .iter()
+            .map(|plane| PlaneName::parse(plane).map_err(PlaneConfigError::Replication));
+        let replication = replication.collect::<Result<_, _>>()?;
         let devices = count("devices", table.devices, DEVICES_MAX)?;
         Ok(Self {
             object: table.object(&url, devices)?,
@@ -152,6 +165,7 @@ impl TryFrom<PlaneTable> for PlaneSettings {
             layout: Layout { devices, dir_per_part: table.dir_per_part },
             category: table.category,
             default_parts: count("default_parts", table.default_parts, PARTS_MAX)?,
+            replication,
         })
     }
 }
@@ -180,7 +194,7 @@ pub enum PlaneArgError {
     },
     /// The part before it is no name.
     #[error(transparent)]
-    Name(#[from] skyspray_wire::name::LabelError),
+    Name(#[from] LabelError),
     /// The part after it is no URL.
     #[error(transparent)]
     Url(#[from] PlaneUrlError),

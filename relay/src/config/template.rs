@@ -67,4 +67,5 @@ const LIMITS: &str = r#"
 # default_parts = 1        # of a spray that does not say how many
 # devices = 1              # HPCC numDevices
 # dir_per_part = true      # HPCC subDirPerFilePart
+# replication = []         # planes that `file replicate` copies to
 "#;

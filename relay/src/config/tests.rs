@@ -57,6 +57,7 @@ fn the_least_file_leaves_everything_else_at_its_default() {
             layout: Layout { devices: number(1), dir_per_part: true },
             category: Category::Data,
             default_parts: number(1),
+            replication: Vec::new(),
         }
     );
 }

@@ -7,6 +7,7 @@ mod despray_shapes;
 mod file_copy;
 mod formats;
 mod many_files;
+mod object_copies;
 mod object_planes;
 mod origins;
 mod proofs;

@@ -205,7 +205,11 @@ impl Verification<'_> {
             VerifyMode::Full => Ok(Look::Content),
             VerifyMode::Sampled => {
                 let parts = u64::from(self.generation.parts);
-                Ok(if is_sampled(part.part, parts, self.seed) { Look::Content } else { Look::Length })
+                Ok(if is_sampled(part.part, parts, self.seed) {
+                    Look::Content
+                } else {
+                    Look::Length
+                })
             }
             VerifyMode::Stored => tags.remove(&part.path).map(Look::Tag).ok_or_else(|| {
                 AdminError::NoStoredTag { name: self.target.to_string(), part: part.part }

@@ -36,11 +36,8 @@ async fn what_a_sealed_copy_is_made_of_is_neither_deleted_nor_replaced_before_it
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap());
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap(), "sealed before");
 
-    let from = |part| PartCopy {
-        plane: plane(),
-        path: format!("a/x._{part}_of_2"),
-        read_back: true,
-    };
+    let from =
+        |part| PartCopy { plane: plane(), path: format!("a/x._{part}_of_2"), read_back: true };
     assert_eq!(bench.sources(&new).await, [(PartIndex(0), from(1)), (PartIndex(1), from(2))]);
     let other = NewJob { overwrite: true, ..spray(3, "a::x") };
     let other_epoch = bench.parts_sealed(&other, T).await;
@@ -97,7 +94,11 @@ async fn a_tag_is_that_of_the_last_part_at_its_place_until_that_is_deleted() {
     let note = |part, tag: Option<&str>| (path(part), tag.map(str::to_owned));
     let found = async || bench.catalogue.stored_tags(&plane(), &[path(1), path(2)]).await.unwrap();
 
-    bench.catalogue.record_tags(&plane(), &[note(1, Some("old")), note(2, Some("b"))]).await.unwrap();
+    bench
+        .catalogue
+        .record_tags(&plane(), &[note(1, Some("old")), note(2, Some("b"))])
+        .await
+        .unwrap();
     bench.catalogue.record_tags(&plane(), &[note(1, Some("new"))]).await.unwrap();
     assert_eq!(found().await.into_values().collect::<Vec<_>>(), ["new", "b"]);
     bench.catalogue.record_tags(&plane(), &[note(1, None)]).await.unwrap();

@@ -68,7 +68,8 @@ async fn a_job_takes_no_place_that_is_being_deleted() {
     let file = NewFile { path: path("a/x._2_of_2"), length: 1, modified_ns: 0 };
     let standing =
         bench.catalogue.add_files((job_id(3), push), PartIndex(0), &[file], T).await.unwrap();
-    let busy = Refusal::new(RefusalCode::Busy, "a/x._2_of_2: what was there is being deleted or copied");
+    let busy =
+        Refusal::new(RefusalCode::Busy, "a/x._2_of_2: what was there is being deleted or copied");
     assert_eq!(standing, [FileStanding::Refused(busy)]);
 
     bench.catalogue.discarded(&claimed).await.unwrap();
