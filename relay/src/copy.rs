@@ -10,14 +10,19 @@
 
 mod cut;
 mod error;
+mod input;
 mod inside;
 mod original;
+mod sources;
+mod spray;
 mod transfer;
 mod writer;
 
 pub use crate::commit::{CommitError, PlaceError};
 pub use crate::placing::PlacingError;
 pub use error::{CopyError, PartFault};
+pub use sources::SourceError;
+pub(crate) use spray::SprayRequest;
 
 use crate::catalogue::{
     self, Actor, Catalogue, GenerationRecord, JobError, JobKey, JobKind, NewJob, Opening, operator,
@@ -32,6 +37,7 @@ use crate::service::{part_layout, part_paths};
 use crate::staging::Staging;
 use crate::state::{blocking, unix_ms};
 use cut::Cut;
+use input::Input;
 use original::Original;
 use skyspray_certs::RelayIdentity;
 use skyspray_link::seam::Clock;
@@ -124,7 +130,8 @@ impl Copier {
             blocking(move || Cut::prepare(&original, parts)).await?
         };
         let new = self.new_job(request, &original, (&cut, parts))?;
-        let (committed, method) = match self.open(request, &new).await? {
+        let opened = self.open(JobKind::Copy, &request.to, &new).await?;
+        let (committed, method) = match opened {
             Opened::Finished(done) => {
                 let method = done.method();
                 (done.committed, method)
@@ -134,11 +141,19 @@ impl Copier {
             }
         };
         self.clean().await;
-        let (plane, name) = (&self.target.name, &request.to);
-        let generation = committed.generation.expect("a copy commits a generation");
+        Ok((self.made(&request.to, &committed).await?, method))
+    }
+
+    /// What was committed.
+    async fn made(
+        &self,
+        name: &LogicalName,
+        committed: &Committed,
+    ) -> Result<GenerationRecord, CopyError> {
+        let plane = &self.target.name;
+        let generation = committed.generation.expect("a logical file is a generation");
         let made = self.catalogue.generation(plane, name, generation).await?;
-        let made = made.ok_or_else(|| CopyError::Replaced { name: format!("{plane}:{name}") })?;
-        Ok((made, method))
+        made.ok_or_else(|| CopyError::Replaced { name: format!("{plane}:{name}") })
     }
 
     fn check(&self, request: &CopyRequest) -> Result<(), CopyError> {
@@ -198,23 +213,34 @@ impl Copier {
         })
     }
 
-    /// Opens the job. A copy that has the name and only lacks its commit is finished first; it is the
-    /// answer where it is this very copy.
-    async fn open(&self, request: &CopyRequest, new: &NewJob) -> Result<Opened, CopyError> {
-        let opened = match self.catalogue.open_copy(new, self.now_ms()).await {
+    /// Opens the job of a copy or spray. One of the operator's that has the name and only lacks its
+    /// commit is finished first; it is the answer where it is this very one.
+    async fn open(
+        &self,
+        kind: JobKind,
+        to: &LogicalName,
+        new: &NewJob,
+    ) -> Result<Opened, CopyError> {
+        let open = || async {
+            match kind {
+                JobKind::Copy => self.catalogue.open_copy(new, self.now_ms()).await,
+                _ => self.catalogue.open_write(new, self.now_ms()).await,
+            }
+        };
+        let opened = match open().await {
             Err(JobError::Leased { name, wuid }) => {
                 let key = JobKey::Wuid(wuid.clone());
                 let left = self
                     .catalogue
                     .job(&key)
                     .await?
-                    .filter(|job| job.kind == JobKind::Copy && job.state == JobState::Sealed);
+                    .filter(|job| job.agent == operator() && job.state == JobState::Sealed);
                 let Some(left) = left else { return Err(JobError::Leased { name, wuid }.into()) };
                 let done = self.commit(Commitment::of_record(&left, left.epoch)).await?;
-                if left.plan == new.plan {
+                if left.plan == new.plan && left.kind == kind {
                     return Ok(Opened::Finished(done));
                 }
-                self.catalogue.open_copy(new, self.now_ms()).await
+                open().await
             }
             opened => opened,
         };
@@ -224,7 +250,7 @@ impl Copier {
                 Ok(Opened::Finished(Done { committed, copied: 0, carried: 0 }))
             }
             Err(JobError::Exists { .. }) => {
-                Err(CopyError::Exists { name: format!("{}:{}", self.target.name, request.to) })
+                Err(CopyError::Exists { name: format!("{}:{to}", self.target.name) })
             }
             Err(error) => Err(error.into()),
         }
@@ -241,16 +267,19 @@ impl Copier {
             catalogue: &self.catalogue,
             clock: &*self.clock,
             key: (new.job, opened.epoch),
-            original: Arc::clone(&original),
-            place: self.place(request, new, opened),
+            input: Input::Original(Arc::clone(&original)),
+            place: self.place(&request.to, new, opened),
         };
-        let inside = matches!(cut, Cut::AsIs) && transfer.may_copy_inside()?;
-        let sealed = match inside {
-            true => transfer.seal_inside(request, stop).await,
-            false => transfer.run(cut, stop).await,
+        let sealed = async {
+            let inside = matches!(cut, Cut::AsIs) && transfer.may_copy_inside(&original)?;
+            match inside {
+                true => transfer.seal_inside(&original, request, stop).await?,
+                false => transfer.run(cut, stop).await?,
+            }
+            Ok(inside)
         };
-        match sealed {
-            Ok(()) => {
+        match sealed.await {
+            Ok(inside) => {
                 let done = self.commit(Commitment::of(new, opened)).await?;
                 let method = match inside && done.carried == 0 {
                     true => Method::Provider,
@@ -265,7 +294,7 @@ impl Copier {
         }
     }
 
-    fn place(&self, request: &CopyRequest, new: &NewJob, opened: &catalogue::Opened) -> Place {
+    fn place(&self, to: &LogicalName, new: &NewJob, opened: &catalogue::Opened) -> Place {
         let paths = part_paths(opened.parts, &opened.layout).expect("a copy has parts");
         Place {
             staging: Staging {
@@ -277,7 +306,7 @@ impl Copier {
                 epoch: opened.epoch,
             },
             plane_name: self.target.name.clone(),
-            name: request.to.clone(),
+            name: to.clone(),
             paths,
             chunk_size: opened.chunk_size,
             length_hint: new.bytes / u64::from(opened.parts),

@@ -1,6 +1,6 @@
 //! Why a command failed, how it then ends, and what its user can do.
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, SprayError};
 use crate::api::tokens::TokensError;
 use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
 use crate::config::ConfigError;
@@ -151,6 +151,9 @@ pub enum AdminError {
         /// The file.
         name: String,
     },
+    /// The options of a spray cannot be used.
+    #[error(transparent)]
+    Spray(#[from] SprayError),
     /// A logical file was not copied.
     #[error(transparent)]
     Copy(Box<CopyError>),
@@ -221,6 +224,7 @@ impl Failure for AdminError {
             | Self::Directory { .. }
             | Self::JobCommitted { .. }
             | Self::NoStoredTag { .. }
+            | Self::Spray(_)
             | Self::NoReplication { .. }
             | Self::PlaneOpen { .. } => Exit::Usage,
             Self::Identity(error) => identity_exit(error),
@@ -294,6 +298,7 @@ impl Failure for AdminError {
             Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
             Self::Missing { .. } => "list what there is with the list command",
             Self::Replaced { .. } => "run the command again",
+            Self::Spray(_) => "correct the options; skyspray-relay spray --help has all",
             Self::NoReplication { .. } => {
                 "name them with --to PLANE, or with replication in relay.toml"
             }

@@ -6,6 +6,7 @@ mod show;
 mod target;
 mod verify;
 
+pub(super) use copy::copier;
 pub use target::{FileTarget, FileTargetError, ScopeTarget};
 
 use super::context::Context;

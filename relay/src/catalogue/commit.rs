@@ -6,7 +6,7 @@ use super::dialect::{Connection, Tx};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
-use super::records::{JobKind, JobRecord, attributes_text};
+use super::records::{JobRecord, attributes_text, operator};
 use super::{Catalogue, copies};
 use serde_json::json;
 use skyspray_wire::digest::Digest;
@@ -106,13 +106,13 @@ async fn publish(
 }
 
 /// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
-/// A copy has none: whoever has the relay's directory may do everything.
+/// The operator's jobs have none: whoever has the relay's directory may do everything.
 pub(super) async fn permit(
     tx: &mut Connection,
     job: &JobRecord,
     allowed: Allowed<'_>,
 ) -> Result<(), JobError> {
-    if job.kind == JobKind::Copy {
+    if job.agent == operator() {
         return Ok(());
     }
     let revoked = || JobError::Refused(Refusal::new(RefusalCode::AgentRevoked, ""));

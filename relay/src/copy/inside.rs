@@ -1,7 +1,6 @@
 //! Copies that the object store makes by itself: the job is sealed with what is known of the original's
 //! parts, and its commit has the store copy them into their places.
 
-use super::cut::Findings;
 use super::error::CopyError;
 use super::transfer::{TOUCH_INTERVAL, Transfer, cancelled, patiently};
 use super::{CopyRequest, Original};
@@ -23,8 +22,8 @@ impl Transfer<'_> {
     /// # Errors
     ///
     /// A part has a path that no plane has.
-    pub(super) fn may_copy_inside(&self) -> Result<bool, CopyError> {
-        let (original, target) = (&self.original, &self.place.staging.plane);
+    pub(super) fn may_copy_inside(&self, original: &Original) -> Result<bool, CopyError> {
+        let target = &self.place.staging.plane;
         for (index, part) in original.parts.iter().enumerate().filter(|(_, part)| part.length > 0) {
             let failed = |source| original.plane_failed(index, source);
             let from = RelPath::parse(&part.path).map_err(|error| failed(error.into()))?;
@@ -45,14 +44,14 @@ impl Transfer<'_> {
     /// The job is not sealed, and still open unless it was given up by others.
     pub(super) async fn seal_inside(
         &self,
+        original: &Arc<Original>,
         request: &CopyRequest,
         stop: impl Future<Output = ()>,
     ) -> Result<(), CopyError> {
         tokio::select! {
-            prepared = self.prepare(request) => prepared?,
+            prepared = self.prepare(original, request) => prepared?,
             () = stop => return Err(CopyError::Interrupted),
         }
-        let original = &self.original;
         let from = CopiedFrom {
             plane: &original.plane_name,
             name: &original.name,
@@ -66,13 +65,17 @@ impl Transfer<'_> {
         }
     }
 
-    async fn prepare(&self, request: &CopyRequest) -> Result<(), CopyError> {
+    async fn prepare(
+        &self,
+        original: &Arc<Original>,
+        request: &CopyRequest,
+    ) -> Result<(), CopyError> {
         if request.read_back && request.overwrite {
-            self.prove_original().await?;
+            self.prove_original(original).await?;
         }
-        self.record_origins(&Findings::default()).await?;
+        self.record_origins(original).await?;
         let (job, epoch) = self.key;
-        for page in self.original.parts.chunks(SEALED_AT_ONCE) {
+        for page in original.parts.chunks(SEALED_AT_ONCE) {
             let sealed = page.iter().map(|part| self.sealed(part)).collect::<Result<Vec<_>, _>>();
             let failed = |source| CopyError::Plane { plane: self.place.plane_name.clone(), source };
             let sealed = sealed.map_err(failed)?;
@@ -83,8 +86,8 @@ impl Transfer<'_> {
     }
 
     /// Reads the whole original while the lease is kept.
-    async fn prove_original(&self) -> Result<(), CopyError> {
-        let original = Arc::clone(&self.original);
+    async fn prove_original(&self, original: &Arc<Original>) -> Result<(), CopyError> {
+        let original = Arc::clone(original);
         let mut proving = Box::pin(blocking(move || original.prove()));
         let mut ticks = interval(TOUCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

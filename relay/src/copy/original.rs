@@ -5,7 +5,8 @@ use crate::catalogue::{Catalogue, GenerationRecord, StoredPart};
 use crate::plane::{Plane, PlaneError, StoredFile};
 use skyspray_link::seam::files::{BufferPool, PooledBuf, RelPath};
 use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::PartIndex;
+use skyspray_wire::ids::{PartIndex, SourceIndex};
+use skyspray_wire::message::SourceNote;
 use skyspray_wire::name::{LogicalName, PlaneName};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -84,6 +85,15 @@ impl Original {
     /// `PLANE:scope::name`.
     pub(super) fn shown(&self) -> String {
         format!("{}:{}", self.plane_name, self.name)
+    }
+
+    /// Its parts as what a copy that is cut anew is made of.
+    pub(super) fn notes(&self) -> Vec<SourceNote> {
+        let note = |part: &StoredPart| {
+            let name = format!("{}:{}", self.plane_name, part.path);
+            SourceNote::new(SourceIndex(part.part.0), &name, part.length)
+        };
+        self.parts.iter().map(note).collect()
     }
 
     /// Whether what is copied is still what the name means.

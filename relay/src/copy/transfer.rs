@@ -3,6 +3,7 @@
 
 use super::cut::{Cut, Cutter, Findings};
 use super::error::CopyError;
+use super::input::Input;
 use super::original::{Ended, Original};
 use super::writer::{Place, Writer, Written};
 use crate::catalogue::{Catalogue, CatalogueError, JobError, Progress, SealedPart};
@@ -10,7 +11,7 @@ use crate::sink::encode_tree;
 use crate::state::{blocking, unix_ms};
 use skyspray_link::seam::Clock;
 use skyspray_link::seam::files::BufferPool;
-use skyspray_wire::ids::{Epoch, JobId, SourceIndex};
+use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::message::{OriginRange, Origins, SourceNote};
 use std::future::Future;
 use std::sync::{Arc, mpsc as threads};
@@ -40,7 +41,7 @@ pub(super) struct Transfer<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) clock: &'a dyn Clock,
     pub(super) key: (JobId, Epoch),
-    pub(super) original: Arc<Original>,
+    pub(super) input: Input,
     pub(super) place: Place,
 }
 
@@ -70,16 +71,14 @@ impl Transfer<'_> {
             (Err(Ended::Failed(error)), _) | (_, Err(error)) => return Err(error),
             (Err(Ended::Unwanted), Ok(())) => return Err(CopyError::Cancelled),
         };
-        self.record_origins(&findings).await?;
-        if !self.original.is_current(self.catalogue).await? {
-            return Err(CopyError::Replaced { name: self.original.shown() });
-        }
+        self.record_findings(&findings).await?;
+        self.input.recheck(self.catalogue).await?;
         self.mark_sealed(&findings).await
     }
 
     fn start(&self, cut: Cut, out: mpsc::Sender<Written>) -> JoinHandle<Result<Findings, Ended>> {
-        let (original, place) = (Arc::clone(&self.original), self.place.clone());
-        tokio::task::spawn_blocking(move || write(&original, cut, Writer::new(place), &out))
+        let (input, place) = (self.input.clone(), self.place.clone());
+        tokio::task::spawn_blocking(move || write(&input, cut, Writer::new(place), &out))
     }
 
     /// Makes parts durable and seals them as they come.
@@ -139,20 +138,22 @@ impl Transfer<'_> {
         })
     }
 
-    /// Records what the parts came from: the original's own origins where they are its parts,
-    /// otherwise its parts.
-    pub(super) async fn record_origins(&self, findings: &Findings) -> Result<(), CopyError> {
-        let original = &self.original;
-        if !findings.ranges.is_empty() {
-            let sources = original.parts.iter().map(|part| {
-                let name = format!("{}:{}", original.plane_name, part.path);
-                SourceNote::new(SourceIndex(part.part.0), &name, part.length)
-            });
-            return self.record(&sources.collect::<Vec<_>>(), &findings.ranges).await;
+    /// Records what the parts came from, where they were cut; otherwise what those of the original
+    /// came from, which they are.
+    async fn record_findings(&self, findings: &Findings) -> Result<(), CopyError> {
+        if !findings.sources.is_empty() {
+            return self.record(&findings.sources, &findings.ranges).await;
         }
-        if original.record.parts != self.place.paths.parts.get() {
-            return Ok(());
+        match &self.input {
+            Input::Original(original) if original.record.parts == self.place.paths.parts.get() => {
+                self.record_origins(original).await
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Records what the parts of the original came from, as what its copies came from.
+    pub(super) async fn record_origins(&self, original: &Original) -> Result<(), CopyError> {
         let (job, mut after) = (original.record.job, None);
         loop {
             let sources = self.catalogue.origin_sources(job, after, ROWS).await?;
@@ -216,18 +217,18 @@ where
 
 /// Reads on a thread of its own and writes on this one. Blocks.
 fn write(
-    original: &Original,
+    input: &Input,
     cut: Cut,
     writer: Writer,
     out: &mpsc::Sender<Written>,
 ) -> Result<Findings, Ended> {
     let pool = BufferPool::new(BUFFERS, writer.chunk_bytes());
-    let mut cutter = Cutter { original, cut, writer, out };
+    let mut cutter = Cutter { input, cut, writer, out };
     std::thread::scope(|scope| {
         let (found, reads) = threads::sync_channel(BUFFERS);
         let reading = scope.spawn(|| {
             let found = found;
-            original.read(&pool, &found)
+            input.read(&pool, &found)
         });
         let written = reads.iter().try_for_each(|read| cutter.take(&read));
         // A reader that waits for room learns that nobody wants more.

@@ -13,3 +13,4 @@ mod origins;
 mod proofs;
 mod round_trip;
 mod sources;
+mod spray_inside;

@@ -159,3 +159,25 @@ fn a_part_with_other_bytes_is_found_by_its_tag_or_by_reading_it() {
     assert_eq!(cluster.copied(unread), "provider");
     assert_says(&cluster.admin(args!["file", "verify", "lake:u::unread"]), 6, "first part 2");
 }
+
+#[test]
+fn a_file_in_a_bucket_is_sprayed_to_a_plane_of_objects_and_replicated() {
+    let cluster = Cluster::start("replication = [\"pond\", \"sea\"]\n");
+    let s3 = cluster.server.s3();
+    s3.put(BUCKET, "planes/pond/in/rows.csv", &fs::read(&cluster.source).unwrap()).unwrap();
+
+    let spray = args!["spray", "pond:in/rows.csv", "lake:v::rows", "--parts", "4"];
+    cluster.admin(spray).done().unwrap_or_else(|error| panic!("{error}"));
+    cluster.assert_comes_back("lake:v::rows", &cluster.source);
+
+    let replicate = || cluster.admin(args!["file", "replicate", "lake:v::rows"]);
+    let first = replicate().done().unwrap_or_else(|error| panic!("{error}")).objects();
+    let told = first.iter().map(|row| (row["plane"].clone(), row["method"].clone()));
+    let expected = [(POND, "provider"), (SEA, "streamed")];
+    assert_eq!(told.collect::<Vec<_>>(), expected.map(|(p, m)| (p.into(), m.into())));
+    for plane in [POND, SEA] {
+        cluster.assert_comes_back(&format!("{plane}:v::rows"), &cluster.source);
+    }
+    assert_says(&replicate(), 9, "every plane that is to have lake:v::rows has it");
+    cluster.assert_settled();
+}

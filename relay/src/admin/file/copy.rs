@@ -62,7 +62,7 @@ pub(super) async fn copy(
 }
 
 /// What copies between two planes.
-pub(super) async fn copier(
+pub(in crate::admin) async fn copier(
     (from, to): (&PlaneName, &PlaneName),
     context: &Context<'_>,
 ) -> Result<Copier, AdminError> {
@@ -80,7 +80,7 @@ pub(super) async fn copier(
 }
 
 /// Says that a copy was made, and how.
-pub(super) fn report(
+fn report(
     (from, to): (&FileTarget, &FileTarget),
     (made, method): (&GenerationRecord, Method),
     output: &mut Output<'_>,
@@ -109,7 +109,7 @@ pub(super) fn report(
 }
 
 /// A plane as a copy uses it.
-pub(super) fn site(name: &PlaneName, context: &Context<'_>) -> Result<Site, AdminError> {
+fn site(name: &PlaneName, context: &Context<'_>) -> Result<Site, AdminError> {
     let settings = context.settings.plane(name)?.clone();
     Ok(Site { name: name.clone(), settings, plane: Arc::new(context.plane(name)?) })
 }
