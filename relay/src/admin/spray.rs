@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::file::{FileTarget, copier};
 use super::{AdminError, Output};
-use crate::config::Size;
+use crate::config::{Size, UnitError};
 use crate::copy::SprayRequest;
 use crate::serve::stop_requested;
 use clap::Args;
@@ -57,8 +57,8 @@ pub struct SprayArgs {
     #[arg(long, value_name = "FORMAT", value_parser = format_name())]
     pub format: Option<FormatName>,
     /// Length of a record of a fixed format, in bytes.
-    #[arg(long, value_name = "SIZE")]
-    pub record_size: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = byte_count)]
+    pub record_size: Option<u64>,
     /// Separators between fields [default: `\,`].
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub separator: Option<String>,
@@ -78,8 +78,8 @@ pub struct SprayArgs {
     #[arg(long, value_name = "PATH")]
     pub row_path: Option<String>,
     /// Longest record that is accepted.
-    #[arg(long, value_name = "SIZE")]
-    pub max_record: Option<Size>,
+    #[arg(long, value_name = "SIZE", value_parser = byte_count)]
+    pub max_record: Option<u64>,
     /// Encoding of text [default: what a byte order mark says, or else the format's].
     #[arg(long, value_name = "ENCODING", value_parser = one_of(&ENCODINGS))]
     pub encoding: Option<DeclaredEncoding>,
@@ -114,6 +114,11 @@ fn one_of<T: Copy + Send + Sync + 'static>(
         let found = words.iter().find(|(known, _)| *known == word);
         found.expect("only these words are let through").1
     })
+}
+
+/// A number of bytes, with a unit or without.
+fn byte_count(text: &str) -> Result<u64, UnitError> {
+    text.parse().or_else(|_| text.parse::<Size>().map(|size| size.0))
 }
 
 fn format_name() -> impl clap::builder::TypedValueParser<Value = FormatName> {
@@ -219,14 +224,14 @@ impl SprayArgs {
     fn format_options(&self) -> FormatOptions {
         FormatOptions {
             format: self.format,
-            record_size: self.record_size.map(|size| size.0),
+            record_size: self.record_size,
             separator: self.separator.clone(),
             quote: self.quote.clone(),
             terminator: self.terminator.clone(),
             escape: self.escape.clone(),
             row_tag: self.row_tag.clone(),
             row_path: self.row_path.clone(),
-            max_record: self.max_record.map(|size| size.0),
+            max_record: self.max_record,
             encoding: self.encoding,
         }
     }

@@ -6,7 +6,7 @@ use crate::catalogue::{PartCopy, PartRecord};
 use crate::plane::{Copied, CopyInto, Finish, Plane, PlaneError, StoredFile, Upload};
 use crate::staging::{Staging, StagingError};
 use crate::state::blocking;
-use skyspray_link::seam::files::{BufferPool, RelPath};
+use skyspray_link::seam::files::{BufferPool, RelPath, Replace};
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{ChunkIndex, ChunkSize};
 use std::sync::Arc;
@@ -70,13 +70,10 @@ fn settle(
 ) -> Result<bool, CommitError> {
     let (finish, digest) = (&part.finish, part.row.digest);
     match outcome {
-        Ok(Copied::Made) if part.from.read_back => {
-            verify(&staging.plane, finish, digest).map_err(|error| match error {
-                PlaceError::Foreign => PlaceError::Miscopied,
-                error => error,
-            })?;
-            Ok(false)
-        }
+        Ok(Copied::Made) if part.from.read_back => match verify(&staging.plane, finish, digest) {
+            Err(PlaceError::Foreign) => Err(take_back(staging, finish)?.into()),
+            verified => Ok(verified.map(|()| false)?),
+        },
         Ok(Copied::Made) => Ok(false),
         Ok(Copied::Refused) => {
             carry(staging, size, (copy, digest), finish)?;
@@ -88,6 +85,17 @@ fn settle(
         }
         Err(error) => Err(gone(error, copy)),
     }
+}
+
+/// Removes a copy that is not what was committed from a place where nothing was before: nobody else
+/// would know it for what it is.
+fn take_back(staging: &Staging, finish: &Finish) -> Result<PlaceError, PlaneError> {
+    if finish.replace == Replace::Never {
+        for removed in staging.plane.remove(std::slice::from_ref(finish.target.path())) {
+            removed?;
+        }
+    }
+    Ok(PlaceError::Miscopied)
 }
 
 /// Nothing but what is copied can be missing.

@@ -182,11 +182,7 @@ impl Failure for CopyError {
             Self::TooManyParts { .. } => Exit::Limit,
             Self::Parts { .. } | Self::Stored { .. } => Exit::Mismatch,
             Self::Replaced { .. } | Self::Cancelled => Exit::Temporary,
-            Self::Source { source } => match &**source {
-                SourceError::Changed { .. } => Exit::Temporary,
-                SourceError::Plane { source, .. } => source.remedy().into(),
-                _ => Exit::Source,
-            },
+            Self::Source { source } => source.exit(),
             Self::Plane { source: PlaneError::Full { .. }, .. } => Exit::Limit,
             Self::Plane { source, .. } => source.remedy().into(),
             Self::Job(error) => error.refusal().code.remedy().into(),

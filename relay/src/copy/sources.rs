@@ -2,6 +2,7 @@
 
 use super::original::{Ended, Read};
 use super::{CopyError, Site};
+use crate::admin::Exit;
 use crate::plane::{Plane, PlaneError, Stat, StoredFile};
 use skyspray_dfu::blob::BlobError;
 use skyspray_dfu::encoding::EncodingError;
@@ -243,6 +244,23 @@ fn failed(path: &str, source: PlaneError) -> SourceError {
 }
 
 impl SourceError {
+    /// How a command ends with it.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Changed { .. } => Exit::Temporary,
+            Self::Plane { source, .. } => source.remedy().into(),
+            Self::Records { source, .. } => match source {
+                SplitError::FewerSources { .. }
+                | SplitError::NoConversion { .. }
+                | SplitError::TooManyCharacters => Exit::Usage,
+                SplitError::TotalTooLong => Exit::Limit,
+                SplitError::NoSourceLeft | SplitError::SourcesLeft { .. } => Exit::Internal,
+                _ => Exit::Source,
+            },
+            _ => Exit::Source,
+        }
+    }
+
     /// What the operator can do.
     pub(super) fn advice(&self) -> &'static str {
         match self {

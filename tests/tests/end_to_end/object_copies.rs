@@ -7,9 +7,11 @@ use skyspray_tests::output::Output;
 use skyspray_tests::pair::Pair;
 use skyspray_tests::planes::{LAKE, add_s3_as};
 use skyspray_tests::server::seaweed::Seaweed;
+use skyspray_tests::wait;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 const BUCKET: &str = "cluster-data";
@@ -180,4 +182,34 @@ fn a_file_in_a_bucket_is_sprayed_to_a_plane_of_objects_and_replicated() {
     }
     assert_says(&replicate(), 9, "every plane that is to have lake:v::rows has it");
     cluster.assert_settled();
+}
+
+/// I1, I2: the commit of a copy is cut off, its source is removed, and whoever comes next finishes it.
+#[test]
+fn a_sealed_copy_is_finished_later_although_its_source_was_removed() {
+    let cluster = Cluster::start("");
+    let lock = cluster.pair.relay.dir.join("state/placing-lake.lock");
+    // Nobody gets the right to place parts while a directory is there.
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let copy = || cluster.admin(args!["file", "copy", "lake:t::rows", "lake:u::rows"]);
+    assert_eq!(copy().code, 7);
+    cluster.admin(args!["file", "remove", "lake:t::rows"]).done().expect("the name is removed");
+    cluster.admin(args!["collect"]).done().expect("others are collected");
+    let s3 = cluster.server.s3();
+    assert_eq!(s3.list(BUCKET, "planes/lake/t/").unwrap().len(), 3, "the source was deleted");
+    fs::remove_dir(&lock).unwrap();
+
+    let mut cluster = cluster;
+    cluster.pair.restart_relay();
+    let listed = wait::poll(Duration::from_secs(60), || {
+        let shown = cluster.admin(args!["file", "show", "lake:u::rows"]);
+        (shown.code == 0).then_some(())
+    });
+    listed.expect("the relay finishes the commit at its start");
+
+    cluster.assert_comes_back("lake:u::rows", &cluster.source);
+    cluster.assert_settled();
+    let s3 = cluster.server.s3();
+    assert_eq!(s3.list(BUCKET, "planes/lake/t/").unwrap(), Vec::<String>::new());
 }

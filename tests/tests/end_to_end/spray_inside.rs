@@ -109,7 +109,7 @@ fn the_parts_are_those_that_an_edge_makes_whatever_the_format() {
     );
     cluster
         .assert_same(&[("d.csv", b"1\n2"), ("e.csv", b""), ("f.csv", b"3\n")], &["--parts", "2"]);
-    cluster.assert_same(&[("d.csv", b"1\n2"), ("f.csv", b"3\n")], &["--parts", "5", "--nosplit"]);
+    cluster.assert_same(&[("d.csv", b"1\n2"), ("f.csv", b"3\n")], &["--parts", "1", "--nosplit"]);
     cluster.assert_same(&[("g.csv", csv.as_bytes())], &["--parts", "4", "--whole"]);
     cluster.assert_same(
         &[("h.one", b"first"), ("h.two", b"")],
@@ -154,6 +154,8 @@ fn a_file_that_cannot_be_sprayed_is_told_with_its_place_and_leaves_nothing() {
     );
     let unsaid = cluster.spray("lz:in/good.csv", "data:t::x", &["--format", "xml"]);
     assert_says(&unsaid, 2, "an xml format needs --row-tag");
+    let few = cluster.spray("lz:in/good.csv", "data:t::x", &["--parts", "2", "--nosplit"]);
+    assert_says(&few, 2, "1 whole sources cannot fill 2 parts");
     let missing = cluster.pair.relay.admin(args!["file", "show", "data:t::x"]);
     assert_eq!(missing.expect("the relay's command ends").code, 3);
 
