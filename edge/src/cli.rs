@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub use format::{Encoding, FormatArgs, FormatName, LayoutArgs, OnInvalidArg, To};
 pub use operands::{LastOperand, Operands};
 pub use sources::SourceOptions;
-pub use target::{ListTarget, LogicalTarget, PathTarget, TargetError};
+pub use target::{ListTarget, LogicalTarget, PathTarget, PushTarget, TargetError};
 
 /// Moves files between the landing zones of this machine and the planes behind a relay.
 #[derive(Debug, Parser)]
@@ -181,13 +181,17 @@ pub struct DesprayArgs {
 pub struct PushArgs {
     /// The paths and the directory of the plane.
     #[command(flatten)]
-    pub operands: Operands<PathTarget>,
+    pub operands: Operands<PushTarget>,
     /// Replace files that exist.
     #[arg(long)]
     pub overwrite: bool,
     /// How chunks travel: auto, off or a zstd level from 1 to 19 [default: that of edge.toml].
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Compress>,
+    /// Push the part files of the logical file that HPCC's XML describes, and make them that
+    /// logical file again; each part is checked against the XML.
+    #[arg(long, value_name = "FILE")]
+    pub meta: Option<PathBuf>,
 }
 
 /// Files from a plane.

@@ -2,15 +2,19 @@
 //! definition a csv header stands for.
 
 mod error;
+mod expanded;
+mod parts;
 mod xml;
 
 pub use error::MetaFault;
+pub use parts::{PartFile, PartsFault, find as find_parts, target};
 pub use xml::{Described, to_xml};
 
-use crate::splitting::Splitting;
+use crate::splitting::{OF_SPLITTING, Splitting};
 use skyspray_dfu::ecl;
 use skyspray_dfu::encoding::{Encoding, OnInvalid, ToUtf8};
 use skyspray_dfu::format::RecordFormat;
+use skyspray_dfu::format::attributes::OF_COMPRESSION;
 use skyspray_dfu::meta::FileMeta;
 use std::io::Read as _;
 use std::path::Path;
@@ -20,6 +24,9 @@ pub const ECL_ATTRIBUTE: &str = "ECL";
 
 /// Attribute that holds HPCC's binary type of the records, as text.
 pub const RTL_TYPE_ATTRIBUTE: &str = "_rtlType";
+
+/// Attribute that says what the parts are when HPCC's compression is undone.
+pub const EXPANDED_ATTRIBUTE: &str = "expandedParts";
 
 /// Longest metadata that are read.
 const META_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -43,11 +50,35 @@ pub fn read(path: &Path) -> Result<FileMeta, MetaFault> {
 
 /// What is kept with a logical file that is written anew: everything the new parts do not decide.
 pub fn kept(meta: &FileMeta) -> Vec<(String, String)> {
-    let decided = |name: &str| {
+    keep(meta, |name| {
         xml::MEASURED.contains(&name)
             || xml::OF_STORAGE.contains(&name)
+            || OF_COMPRESSION.contains(&name)
             || xml::OF_FORMAT.contains(&name)
-    };
+            || OF_SPLITTING.contains(&name)
+    })
+}
+
+/// What is kept with a logical file whose parts stay as they are: everything but what is measured
+/// and where it is stored.
+pub fn kept_with_parts(meta: &FileMeta) -> Vec<(String, String)> {
+    let compressed = meta.is_compressed();
+    let mut kept = keep(meta, |name| {
+        xml::MEASURED.contains(&name)
+            || xml::OF_STORAGE.contains(&name)
+            || (!compressed && OF_COMPRESSION.contains(&name))
+    });
+    // Counts of the parts make that of the file; without them it is all that is known.
+    let counted = meta.parts.len() == 1 || meta.parts.iter().all(|part| part.records.is_some());
+    let count = meta.attribute("recordCount").filter(|_| !counted);
+    kept.extend(count.map(|count| ("recordCount".to_owned(), count.to_owned())));
+    if compressed {
+        kept.push((EXPANDED_ATTRIBUTE.to_owned(), expanded::text(&meta.parts)));
+    }
+    kept
+}
+
+fn keep(meta: &FileMeta, decided: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let mut kept: Vec<_> =
         meta.attributes.iter().filter(|(name, _)| !decided(name)).cloned().collect();
     let mut add = |name: &str, value: &str| kept.push((name.to_owned(), value.to_owned()));

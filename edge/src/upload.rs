@@ -2,9 +2,12 @@
 //! here is what is asked of the relay, in which order, and what happens when a session is lost.
 
 mod chunker;
+mod copies;
 mod fault;
 mod files;
 mod job;
+mod logical;
+mod parts;
 mod push;
 mod reader;
 mod spray;

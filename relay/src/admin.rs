@@ -24,10 +24,11 @@ pub use api_token::{AddTokenArgs, ApiTokenCommand};
 pub use audit::AuditCommand;
 pub use context::{Host, RunningAddresses, load_identity};
 pub use error::AdminError;
+pub(crate) use error::{catalogue_advice, catalogue_exit};
 pub use exit::{Exit, Failure};
 pub use file::{
-    CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ReplicateArgs, ScopeTarget,
-    VerifyArgs, VerifyMode,
+    CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ReplicateArgs, RollbackArgs,
+    ScopeTarget, VerifyArgs, VerifyMode,
 };
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};
@@ -35,7 +36,7 @@ pub use output::Output;
 pub use plane::PlaneCommand;
 pub use spray::{SourceList, SourceListError, SprayArgs, SprayError};
 
-use crate::config::RelayDir;
+use crate::config::{CatalogueArg, Overrides, RelayDir};
 use crate::logging::LogFormat;
 use clap::{Args, Parser, Subcommand};
 use context::Context;
@@ -48,12 +49,27 @@ pub struct Cli {
     /// Directory of the relay [default: /etc/skyspray when it exists].
     #[arg(long, global = true, env = "SKYSPRAY_DIR", value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Serve the planes of this HPCC Helm values file as well [default: planes_from in relay.toml].
+    #[arg(long, global = true, env = "SKYSPRAY_PLANES_FROM", value_name = "VALUES.YAML")]
+    pub planes_from: Option<PathBuf>,
     /// One JSON object a line on standard output.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where the catalogue is: `sqlite`, or postgres://USER@HOST/DATABASE without a password
+    /// [default: catalogue in relay.toml].
+    #[arg(long, global = true, env = "SKYSPRAY_CATALOGUE", hide_env_values = true)]
+    #[arg(value_name = "URL")]
+    pub catalogue: Option<CatalogueArg>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment set instead of `relay.toml`.
+    pub fn overrides(&self) -> Overrides {
+        Overrides { planes_from: self.planes_from.clone(), catalogue: self.catalogue.clone() }
+    }
 }
 
 /// What the relay is asked to do.
@@ -130,10 +146,11 @@ pub async fn run(cli: Cli, host: &Host, output: &mut Output<'_>) -> Exit {
 }
 
 async fn dispatch(cli: Cli, host: &Host, output: &mut Output<'_>) -> Result<(), AdminError> {
+    let overrides = cli.overrides();
     if let Command::Init(args) = cli.command {
-        return init::init(args, host, output).await;
+        return init::init(args, &overrides, host, output).await;
     }
-    let context = Context::open(relay_dir(cli.dir)?, host)?;
+    let context = Context::open(relay_dir(cli.dir)?, &overrides, host)?;
     match cli.command {
         Command::Init(_) => Ok(()),
         Command::Serve(_) => Err(AdminError::ServeHere),

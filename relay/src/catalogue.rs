@@ -15,19 +15,23 @@ mod error;
 mod fields;
 mod files;
 mod jobs;
+mod kept;
 mod ledger;
 mod open;
 mod origins;
+mod placing;
 mod plane_files;
 mod progress;
 mod push;
 mod records;
 mod removal;
 mod seal;
+mod search;
 mod tags;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod uploads;
+mod url;
 mod wuid;
 
 pub use agents::{AgentError, AgentRecord, AgentState, Invitation};
@@ -40,52 +44,61 @@ pub use enrollment::{Redemption, TokenRefusal};
 pub use error::{CatalogueError, JobError};
 pub use files::StoredPart;
 pub use jobs::JobFilter;
+pub use kept::{Pointer, RollbackError, RolledBack};
 pub use ledger::UploadState;
 pub use open::{LEASE_MS, NewJob, Opened, Opening};
 pub use origins::{OriginFault, StoredOrigin};
+pub(crate) use placing::Holder;
 pub use plane_files::PlaneFile;
 pub use progress::Progress;
 pub use push::{FileStanding, NewFile};
 pub use records::{
-    GenerationRecord, GenerationState, JobKey, JobKind, JobRecord, PartLayout, PartRecord,
+    GenerationRecord, GenerationState, JobKey, JobKind, JobRecord, Kept, PartLayout, PartRecord,
     PartState, operator,
 };
 pub use removal::RemoveError;
 pub use seal::SealedPart;
+pub use search::{Found, NamePattern, SEARCH_NAMES_MAX};
 pub use uploads::{UploadRecord, Wanted};
+pub use url::{CatalogueUrl, CatalogueUrlError, Place, PostgresUrl};
 
 use dialect::Store;
-use std::path::Path;
 
 /// Rows one page holds at most, whatever the caller asks for.
 pub const PAGE_ROWS_MAX: u32 = 4096;
 
 /// The catalogue of one relay, or of all replicas that share it. Clones share its connections.
 ///
-/// Several processes may use the same file at once.
+/// Several processes may use it at once: those of one host a file, those of any host a server.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     store: Store,
 }
 
 impl Catalogue {
-    /// Makes the catalogue at `path`, or opens it when it is there; either way it is brought to
+    /// Makes the catalogue at `place`, or opens it when it is there; either way it is brought to
     /// this version's layout.
     ///
     /// # Errors
     ///
-    /// The file cannot be made or opened, or was written by a newer version.
-    pub async fn create(path: &Path) -> Result<Self, CatalogueError> {
-        Ok(Self { store: Store::open(path, true).await? })
+    /// It cannot be made or opened, or was written by a newer version.
+    pub async fn create(place: &Place) -> Result<Self, CatalogueError> {
+        Ok(Self { store: Store::open(place, true).await? })
     }
 
-    /// Opens the catalogue at `path` and brings it to this version's layout.
+    /// Opens the catalogue at `place` and brings it to this version's layout. On a server that is
+    /// the same as making it: an empty schema is told from no other.
     ///
     /// # Errors
     ///
-    /// The file is missing, cannot be opened, or was written by a newer version.
-    pub async fn open(path: &Path) -> Result<Self, CatalogueError> {
-        Ok(Self { store: Store::open(path, false).await? })
+    /// The file is missing, it cannot be opened, or was written by a newer version.
+    pub async fn open(place: &Place) -> Result<Self, CatalogueError> {
+        Ok(Self { store: Store::open(place, false).await? })
+    }
+
+    /// Whether replicas on several hosts may share it.
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// Waits for running statements and closes every connection of every clone.

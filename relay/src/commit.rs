@@ -11,6 +11,7 @@ use crate::catalogue::{
 use crate::housekeeping::Planes;
 use crate::placing::{Placed, Placing, PlacingError};
 use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
+use crate::pointer::{PointerError, Pointers, settle_locked};
 use crate::service::part_paths;
 use crate::staging;
 use crate::state::{Relay, blocking, internal, unix_ms};
@@ -59,6 +60,11 @@ impl Commitment {
         }
     }
 
+    /// Whether parts of an earlier generation may be gone by now.
+    fn may_have_replaced(&self) -> bool {
+        self.overwrite && self.layout.kept.is_none()
+    }
+
     /// Of a job as the catalogue has it, under the lease `epoch`.
     pub(crate) fn of_record(record: &JobRecord, epoch: Epoch) -> Self {
         Self {
@@ -91,6 +97,7 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
         clock: Arc::clone(&relay.clock),
         identity: relay.identity(),
         plane: Arc::clone(&served.plane),
+        plane_name: commitment.target.plane().clone(),
         placing: Arc::clone(&served.placing),
         sources: relay.plane_map(),
     };
@@ -100,8 +107,24 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
     })
 }
 
+/// Sees to it that readers of the plane know of the generation that a job committed before.
+///
+/// # Errors
+///
+/// They may not yet; worth trying again.
+pub(crate) async fn point(relay: &Relay, target: &WriteTarget) -> Result<(), Refusal> {
+    let WriteTarget::LogicalFile { plane: name, name: file, .. } = target else { return Ok(()) };
+    let served = relay.plane(name)?;
+    let (catalogue, clock, plane) = (&relay.catalogue, &*relay.clock, &served.plane);
+    let pointers = Pointers { catalogue, clock, name, plane };
+    settle_locked(&pointers, &served.placing, file).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "commit");
+        error.refusal()
+    })
+}
+
 /// The right to place parts on a plane, for a push.
-pub(crate) async fn lock(placing: &Placing) -> Result<Placed<'_>, Refusal> {
+pub(crate) async fn lock(placing: &Placing) -> Result<Placed, Refusal> {
     placing.lock().await.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "commit");
         CommitError::from(error).refusal()
@@ -115,6 +138,7 @@ pub(crate) struct Committer {
     /// Signs the receipt.
     pub(crate) identity: Arc<RelayIdentity>,
     pub(crate) plane: Arc<Plane>,
+    pub(crate) plane_name: PlaneName,
     pub(crate) placing: Arc<Placing>,
     /// The planes that parts may be copied from.
     pub(crate) sources: Planes,
@@ -148,18 +172,20 @@ impl Committer {
         // One after the other: a second request for the same commit finds it done.
         let _placing = self.placing.lock().await?;
         if let Some(committed) = self.done_or_sealed(commitment.job).await? {
+            self.settle(&commitment).await?;
             return Ok(Done { committed, copied: 0, carried: 0 });
         }
         let outcome = match self.place_parts(&commitment).await {
             Ok((copied, carried)) => {
-                let committed = self.commit(&commitment).await.map_err(CommitError::from);
-                committed.map(|committed| Done { committed, copied, carried })
+                let committed = self.commit(&commitment).await?;
+                self.settle(&commitment).await?;
+                return Ok(Done { committed, copied, carried });
             }
             Err(error) => Err(error),
         };
         if let Err(error) = &outcome
             && is_final(error)
-            && !commitment.overwrite
+            && !commitment.may_have_replaced()
         {
             let aborted =
                 self.catalogue.abort(commitment.job, None, &Actor::Relay, self.now_ms()).await;
@@ -169,6 +195,14 @@ impl Committer {
             }
         }
         outcome
+    }
+
+    /// Readers of the plane learn of a generation before its edge does.
+    async fn settle(&self, commitment: &Commitment) -> Result<(), CommitError> {
+        let WriteTarget::LogicalFile { name: file, .. } = &commitment.target else { return Ok(()) };
+        let (catalogue, clock) = (&self.catalogue, &*self.clock);
+        let pointers = Pointers { catalogue, clock, name: &self.plane_name, plane: &self.plane };
+        Ok(pointers.settle(file).await?)
     }
 
     /// The result, if somebody else has finished the job. One that is not sealed has no right to
@@ -294,6 +328,9 @@ pub enum CommitError {
     /// The lock of the plane cannot be used.
     #[error(transparent)]
     Lock(#[from] PlacingError),
+    /// The generation is committed, and readers of the plane are not told of it yet.
+    #[error(transparent)]
+    Pointer(#[from] PointerError),
     /// A part is not in its place.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -306,8 +343,9 @@ impl CommitError {
     /// What a peer is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::Lock(_) => Refusal::new(RefusalCode::Internal, ""),
+            Self::Lock(error) => error.refusal(),
             Self::Place(error) => error.refusal(),
+            Self::Pointer(error) => error.refusal(),
             Self::Job(error) => crate::service::refusal_of(error),
         }
     }

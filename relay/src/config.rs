@@ -3,7 +3,9 @@
 //! Nothing here opens a plane or the catalogue.
 
 mod api;
+mod catalogue;
 mod directory;
+mod hpcc;
 mod object;
 mod plane;
 mod template;
@@ -13,12 +15,15 @@ mod units;
 mod tests;
 
 pub use api::{ApiProtection, ApiTable};
+pub use catalogue::CatalogueArg;
 pub use directory::RelayDir;
+pub use hpcc::{HpccError, HpccPlanes, Ignored, SECRETS_DIR, Unserved, UnservedReason};
 pub use object::{Checksum, Credentials, ObjectConfigError, ObjectKind, ObjectSettings};
 pub use plane::{Category, PlaneArg, PlaneArgError, PlaneConfigError, PlaneSettings, PlaneTable};
 pub use template::NewRelay;
 pub use units::{Size, UnitError, parse_duration};
 
+use crate::catalogue::{CatalogueUrl, CatalogueUrlError};
 use serde::Deserialize;
 use skyspray_certs::address::RelayAddress;
 use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
@@ -47,9 +52,18 @@ pub struct RelayFile {
     /// How the HTTP interface is protected.
     #[serde(default)]
     pub api: ApiTable,
+    /// Where the catalogue is: `sqlite`, or the URL of a PostgreSQL database without a password.
+    pub catalogue: Option<CatalogueArg>,
+    /// The file that holds the password for it.
+    pub catalogue_password_file: Option<PathBuf>,
     /// What the relay may use.
     #[serde(default)]
     pub limits: LimitsTable,
+    /// An HPCC Helm values file whose planes are served as well; relative to the directory of
+    /// this file.
+    pub planes_from: Option<PathBuf>,
+    /// Where the secrets that such a file names are: a directory for each.
+    pub secrets_dir: Option<PathBuf>,
     /// The planes by name.
     #[serde(default)]
     pub plane: BTreeMap<String, PlaneTable>,
@@ -88,10 +102,25 @@ pub struct RelaySettings {
     pub api_listen: Option<SocketAddr>,
     /// How the HTTP interface is protected.
     pub api: ApiProtection,
+    /// Where the catalogue is.
+    pub catalogue: CatalogueUrl,
+    /// The file that holds the password for it.
+    pub catalogue_password_file: Option<PathBuf>,
     /// What the relay may use.
     pub limits: Limits,
-    /// The planes by name.
+    /// The planes by name, those of a values file among them.
     pub planes: BTreeMap<PlaneName, PlaneSettings>,
+    /// What the values file says, if there is one.
+    pub hpcc: HpccPlanes,
+}
+
+/// Settings given when a command starts; they count more than `relay.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// An HPCC Helm values file; relative to the working directory.
+    pub planes_from: Option<PathBuf>,
+    /// Where the catalogue is; see [`RelaySettings::override_catalogue`].
+    pub catalogue: Option<CatalogueArg>,
 }
 
 /// Limits known to be usable.
@@ -170,6 +199,12 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: TrustDomainError,
     },
+    /// What says where the catalogue is cannot be used.
+    #[error(transparent)]
+    Catalogue {
+        /// What is wrong with it.
+        source: CatalogueUrlError,
+    },
     /// The two listeners would share one port.
     #[error("listen and enroll_listen are both {address}, expected two addresses")]
     SameListener {
@@ -221,53 +256,98 @@ pub enum ConfigError {
         /// The name asked for.
         plane: PlaneName,
     },
+    /// A values file cannot be used.
+    #[error("planes_from cannot be used")]
+    PlanesFrom {
+        /// What is wrong with it.
+        #[from]
+        source: HpccError,
+    },
+    /// `relay.toml` and the values file have planes of one name.
+    #[error("plane {plane} is in relay.toml and in the values file of planes_from")]
+    PlaneTwice {
+        /// The name.
+        plane: PlaneName,
+    },
+    /// The values file has this plane, and it is not served.
+    #[error("plane {plane} of the values file is not served")]
+    PlaneUnserved {
+        /// The name asked for.
+        plane: PlaneName,
+        /// Why.
+        source: Box<UnservedReason>,
+    },
 }
 
 impl RelaySettings {
-    /// Reads and checks `relay.toml`.
+    /// Reads and checks `relay.toml`, and the values file that it or `overrides` names.
     ///
     /// # Errors
     ///
     /// The operator's mistake; see [`ConfigError`].
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&text, path, overrides)
     }
 
-    /// Checks the text of `relay.toml`; `path` is for messages.
+    /// Checks the text of the `relay.toml` at `path`, and the values file.
     ///
     /// # Errors
     ///
     /// The operator's mistake; see [`ConfigError`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let file: RelayFile = toml::from_str(text).map_err(|error| {
             let end = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = 1 + text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count();
             let message = error.message().replace('\n', ", ");
             ConfigError::Syntax { path: path.to_owned(), line, message }
         })?;
-        Self::try_from(file)
+        let home = path.parent().unwrap_or(Path::new(""));
+        let of_file = file.planes_from.as_ref().map(|path| home.join(path));
+        let planes_from = overrides.planes_from.clone().or(of_file);
+        let secrets_dir = file.secrets_dir.as_ref().map(|path| home.join(path));
+        let mut settings = Self::try_from(file)?;
+        if let Some(values) = planes_from {
+            let secrets_dir = secrets_dir.as_deref().unwrap_or(Path::new(SECRETS_DIR));
+            settings.hpcc = HpccPlanes::load(&values, secrets_dir)?;
+            settings.hpcc.add_to(&mut settings.planes)?;
+        }
+        Ok(settings)
     }
 
     /// The settings of a plane.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::PlaneUnknown`].
+    /// [`ConfigError::PlaneUnserved`] with the reason, or [`ConfigError::PlaneUnknown`].
     pub fn plane(&self, name: &PlaneName) -> Result<&PlaneSettings, ConfigError> {
-        let unknown = || ConfigError::PlaneUnknown { plane: name.clone() };
-        self.planes.get(name).ok_or_else(unknown)
+        if let Some(settings) = self.planes.get(name) {
+            return Ok(settings);
+        }
+        let plane = name.clone();
+        match self.hpcc.unserved.get(name.as_str()) {
+            Some(unserved) => {
+                let source = Box::new(unserved.reason.clone());
+                Err(ConfigError::PlaneUnserved { plane, source })
+            }
+            None => Err(ConfigError::PlaneUnknown { plane }),
+        }
     }
 }
 
 impl TryFrom<RelayFile> for RelaySettings {
     type Error = ConfigError;
 
+    /// Takes what is in the file itself, without its values file.
     fn try_from(file: RelayFile) -> Result<Self, ConfigError> {
         if file.listen == file.enroll_listen && file.listen.port() != 0 {
             return Err(ConfigError::SameListener { address: file.listen });
         }
+        let catalogue = match file.catalogue {
+            Some(said) => said.url()?,
+            None => CatalogueUrl::default(),
+        };
         let mut planes = BTreeMap::new();
         for (name, table) in file.plane {
             let plane =
@@ -284,8 +364,11 @@ impl TryFrom<RelayFile> for RelaySettings {
             enroll_listen: file.enroll_listen,
             api_listen: file.api_listen,
             api: ApiProtection::try_from(file.api)?,
+            catalogue,
+            catalogue_password_file: file.catalogue_password_file,
             limits: Limits::try_from(file.limits)?,
             planes,
+            hpcc: HpccPlanes::default(),
         })
     }
 }

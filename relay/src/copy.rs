@@ -49,6 +49,7 @@ use skyspray_wire::name::{LogicalName, PlaneName};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use transfer::Transfer;
 use writer::Place;
 
@@ -209,7 +210,7 @@ impl Copier {
             attributes: cut.attributes(&record.attributes),
             parts: parts.get(),
             chunk_size,
-            layout: part_layout(self.target.settings.layout, &request.to),
+            layout: part_layout(self.target.settings.layout, &request.to, request.job),
         })
     }
 
@@ -269,6 +270,7 @@ impl Copier {
             key: (new.job, opened.epoch),
             input: Input::Original(Arc::clone(&original)),
             place: self.place(&request.to, new, opened),
+            bytes: AtomicU64::new(0),
         };
         let sealed = async {
             let inside = matches!(cut, Cut::AsIs) && transfer.may_copy_inside(&original)?;
@@ -319,6 +321,7 @@ impl Copier {
             clock: Arc::clone(&self.clock),
             identity: Arc::clone(&self.identity),
             plane: Arc::clone(&self.target.plane),
+            plane_name: self.target.name.clone(),
             placing: Arc::clone(&self.placing),
             sources: self.planes.clone(),
         };

@@ -5,6 +5,7 @@ use crate::catalogue::{Actor, Catalogue, CatalogueError, JobError, JobRecord, Up
 use crate::commit::{self, Commitment};
 use crate::discard::delete_discards;
 use crate::plane::{PartTarget, Plane, PlaneError, UploadId, part_path};
+use crate::pointer;
 use crate::service::{part_paths, plane_path};
 use crate::state::{Relay, blocking, unix_ms};
 use skyspray_link::seam::Clock;
@@ -86,15 +87,10 @@ pub async fn collect(
     }
     for (name, plane) in planes {
         if plane.has_uploads() {
-            report.orphans += clear_spent(catalogue, (name, plane), dry_run).await?;
+            report.orphans +=
+                left_if_failed(clear_spent(catalogue, (name, plane), dry_run).await)?.unwrap_or(0);
         }
-        match collect_orphans(catalogue, (name, plane), dry_run, &mut report).await {
-            Err(CollectError::Plane { plane, source }) => {
-                let error = &source as &dyn std::error::Error;
-                tracing::warn!(%plane, error, "orphans are left");
-            }
-            other => other?,
-        }
+        left_if_failed(collect_orphans(catalogue, (name, plane), dry_run, &mut report).await)?;
         report.discards += if dry_run {
             catalogue.discards(name, PAGE).await?.len() as u64
         } else {
@@ -102,6 +98,18 @@ pub async fn collect(
         };
     }
     Ok(report)
+}
+
+/// A plane that fails keeps its orphans for the next time, and nobody from the other planes.
+fn left_if_failed<T>(outcome: Result<T, CollectError>) -> Result<Option<T>, CollectError> {
+    match outcome {
+        Err(CollectError::Plane { plane, source }) => {
+            let error = &source as &dyn std::error::Error;
+            tracing::warn!(%plane, error, "orphans are left");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// Removes what ended jobs left staged. Returns how many jobs.
@@ -309,7 +317,7 @@ pub(crate) async fn collect_jobs(relay: &Relay) {
     }
 }
 
-/// Finishes the commits that a crash cut off. Blocks the start of nothing: a job that cannot be
+/// Finishes the commits that a crash cut off, and the pointers to what they made current. Blocks the start of nothing: a job that cannot be
 /// finished is logged, and tried again when its edge comes back.
 pub(crate) async fn finish_sealed(relay: &Arc<Relay>) -> Result<(), CatalogueError> {
     for record in relay.catalogue.sealed_jobs(PAGE).await? {
@@ -322,7 +330,7 @@ pub(crate) async fn finish_sealed(relay: &Arc<Relay>) -> Result<(), CatalogueErr
             Err(refusal) => tracing::error!(%job, %refusal, "commit not finished"),
         }
     }
-    Ok(())
+    pointer::settle_all(relay).await
 }
 
 /// Everything that is done now and then while the relay serves.

@@ -14,6 +14,7 @@ pub mod logging;
 mod memory;
 mod placing;
 pub mod plane;
+mod pointer;
 pub mod serve;
 mod service;
 mod session;

@@ -34,7 +34,7 @@ pub use copies::{Copied, CopyInto};
 pub use error::PlaneError;
 pub use file::{FilePlane, Stat};
 pub use finish::{Finish, Finished};
-pub use layout::{Layout, part_path};
+pub use layout::{Layout, part_path, pointer_path};
 pub use list::Listed;
 pub use measure::Measured;
 pub use object::{BucketError, PieceId, UploadId};
@@ -233,6 +233,19 @@ impl Plane {
         match self {
             Self::File(plane) => plane.finish(parts),
             Self::Object(plane) => plane.finish(parts),
+        }
+    }
+
+    /// Puts a small file at the target's place in one step, replacing what is there: whoever reads
+    /// that place finds all of the old bytes or all of the new ones. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Plane::begin`] and [`Plane::finish`]. After an error either may be there.
+    pub fn put(&self, target: &PartTarget, bytes: &[u8]) -> Result<(), PlaneError> {
+        match self {
+            Self::File(plane) => plane.put(target, bytes),
+            Self::Object(plane) => plane.put(target.path(), bytes),
         }
     }
 

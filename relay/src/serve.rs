@@ -1,6 +1,8 @@
 //! `serve`: opens everything, listens, and goes on until it is told to stop.
 
-use crate::admin::{AdminError, Exit, Failure, RunningAddresses, load_identity};
+use crate::admin::{
+    AdminError, Exit, Failure, RunningAddresses, catalogue_advice, catalogue_exit, load_identity,
+};
 use crate::api::{Api, ApiListener, ListenError};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
@@ -111,7 +113,8 @@ impl Failure for ServeError {
             | Self::Endpoint(_)
             | Self::Api(_)
             | Self::PublicName { .. } => Exit::Usage,
-            Self::Catalogue(_) | Self::Tls(_) | Self::Address(_) => Exit::Internal,
+            Self::Catalogue(error) => catalogue_exit(error),
+            Self::Tls(_) | Self::Address(_) => Exit::Internal,
         }
     }
 
@@ -128,7 +131,7 @@ impl Failure for ServeError {
             }
             Self::Api(_) => "check api_listen and [api] in relay.toml",
             Self::PublicName { .. } => "correct public_name in relay.toml",
-            Self::Catalogue(_) => "check the disk that holds the catalogue",
+            Self::Catalogue(error) => catalogue_advice(error),
             Self::Tls(_) | Self::Address(_) => "report this with the relay's log",
         }
     }
@@ -231,7 +234,8 @@ async fn open(
     clock: Arc<dyn Clock>,
     running: RunningAddresses,
 ) -> Result<Relay, ServeError> {
-    let catalogue = Catalogue::open(&dir.catalogue()).await?;
+    let catalogue = Catalogue::open(&settings.catalogue_place(dir)).await?;
+    settings.hpcc.log();
     let memory = Memory::shared_out(&settings);
     let planes_memory = memory.for_objects();
     let mut planes = BTreeMap::new();
@@ -244,7 +248,7 @@ async fn open(
             ServedPlane {
                 plane: Arc::new(plane),
                 settings,
-                placing: Arc::new(Placing::new(dir, name)),
+                placing: Arc::new(Placing::new(dir, &catalogue, name)),
             },
         );
     }

@@ -1,22 +1,34 @@
 //! Where the chunks of one writing job rest: staged parts on a plane, and their progress in the
 //! catalogue.
 
-use crate::catalogue::Progress;
+use crate::catalogue::{CatalogueError, Progress};
 use crate::plane::{PartTarget, PieceId, Plane, PlaneError, StagedPart, part_path};
 use crate::staging::{Staging, StagingError};
+use crate::state::{internal, unix_ms};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::Sink;
 use skyspray_link::seam::files::{PooledBuf, RelPath};
 use skyspray_wire::digest::PartTree;
-use skyspray_wire::ids::{ChunkSize, PartIndex};
+use skyspray_wire::ids::{ChunkSize, Epoch, JobId, PartIndex};
 use skyspray_wire::name::LogicalName;
 use skyspray_wire::ranges::RangeSet;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Staged parts kept open at once by one job; more are closed after a sync and opened again.
 const OPEN_PARTS_MAX: usize = 128;
+
+/// How long progress waits for a catalogue that is away before the job ends in this session.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The first wait between two attempts to record progress; each is twice the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
+/// The longest wait between two attempts.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Where the parts of a job go.
 #[derive(Debug)]
@@ -58,8 +70,18 @@ struct State {
     /// Parts that have a staging file.
     begun: RangeSet,
     recorded_bytes: BTreeMap<PartIndex, u64>,
+    /// All that is durable of the job: `recorded_bytes` and what the sink is done with.
+    job_bytes: u64,
     /// Pieces stored, of parts synced and not yet recorded.
     pieces: BTreeMap<PartIndex, Vec<(u32, PieceId)>>,
+}
+
+impl State {
+    /// Takes note of how much of a part is durable.
+    fn record_bytes(&mut self, part: PartIndex, bytes: u64) {
+        let before = self.recorded_bytes.insert(part, bytes).unwrap_or(0);
+        self.job_bytes = (self.job_bytes - before).saturating_add(bytes);
+    }
 }
 
 /// One part being written. It is opened under a lock of its own, so that no two threads begin the
@@ -94,6 +116,7 @@ impl PlaneSink {
             dirty: BTreeSet::new(),
             begun: RangeSet::default(),
             recorded_bytes: BTreeMap::new(),
+            job_bytes: 0,
             pieces: BTreeMap::new(),
         };
         Self { staging, chunk_size, length_hint, state: Mutex::new(state) }
@@ -146,8 +169,13 @@ impl PlaneSink {
         }
         let mut state = self.lock();
         state.begun.insert(u64::from(part.0), u64::from(part.0) + 1);
-        state.recorded_bytes.insert(part, bytes);
+        state.record_bytes(part, bytes);
         Ok(true)
+    }
+
+    /// Takes note of a part that an earlier session has brought to its end.
+    pub(crate) fn count_complete(&self, part: PartIndex, length: u64) {
+        self.lock().record_bytes(part, length);
     }
 
     /// Whether this is a push, whose files have places of their own.
@@ -266,30 +294,49 @@ impl Sink for PlaneSink {
     }
 
     async fn record(&self, changed: Vec<(PartIndex, PartTree)>) -> Result<(), Refusal> {
-        let mut progress = Vec::with_capacity(changed.len());
-        {
+        let progress: Vec<Progress> = {
             let mut state = self.lock();
-            for (part, tree) in changed {
-                let bytes = tree.bytes();
-                let before = state.recorded_bytes.insert(part, bytes).unwrap_or(0);
-                progress.push(Progress {
-                    job: self.staging.job,
-                    epoch: self.staging.epoch,
-                    part,
-                    tree: encode_tree(&tree),
-                    bytes_delta: bytes - before,
-                    pieces: state.pieces.remove(&part).unwrap_or_default(),
-                });
-            }
-        }
-        let now_ms = crate::state::unix_ms(self.staging.clock.now());
-        let stale = self
-            .staging
-            .catalogue
-            .record_progress(&progress, now_ms)
-            .await
-            .map_err(|error| crate::state::internal(&error))?;
+            changed.iter().for_each(|(part, tree)| state.record_bytes(*part, tree.bytes()));
+            let job_bytes = state.job_bytes;
+            let (job, epoch) = (self.staging.job, self.staging.epoch);
+            let progress = |(part, tree): (PartIndex, PartTree)| {
+                let tree = encode_tree(&tree);
+                let pieces = state.pieces.remove(&part).unwrap_or_default();
+                Progress { job, epoch, part, tree, job_bytes, pieces }
+            };
+            changed.into_iter().map(progress).collect()
+        };
+        let stale = self.record_with_patience(&progress).await.map_err(|error| internal(&error))?;
         if stale.is_empty() { Ok(()) } else { Err(Refusal::new(RefusalCode::EpochStale, "")) }
+    }
+}
+
+impl PlaneSink {
+    /// Records progress, again and again while the catalogue is away: what is written stays, nothing
+    /// is acknowledged, and the edge's window holds it back. Whether an attempt that failed had
+    /// counted does not matter, because the same progress says the same twice.
+    async fn record_with_patience(
+        &self,
+        progress: &[Progress],
+    ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
+        let until = Instant::now() + PATIENCE;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let now_ms = unix_ms(self.staging.clock.now());
+            let error = match self.staging.catalogue.record_progress(progress, now_ms).await {
+                Err(error) if error.is_passing() => error,
+                outcome => return outcome,
+            };
+            if Instant::now() + wait > until {
+                return Err(error);
+            }
+            {
+                let (job, error) = (self.staging.job, &error as &dyn std::error::Error);
+                tracing::warn!(%job, error, "progress is not recorded yet");
+            }
+            sleep(wait).await;
+            wait = LAST_WAIT.min(wait * 2);
+        }
     }
 }
 
@@ -311,4 +358,78 @@ fn not_staged(error: &StagingError) -> Refusal {
 fn refused(error: &PlaneError) -> Refusal {
     tracing::warn!(error = error as &dyn std::error::Error, "plane");
     error.refusal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::tests::Site;
+    use crate::catalogue::{Catalogue, JobKey, NewJob, Opening, PartLayout};
+    use skyspray_link::seam::SystemClock;
+    use skyspray_tests::server::postgres::Postgres;
+    use skyspray_wire::digest::{ChunkValue, Digest};
+    use skyspray_wire::ids::{ChunkIndex, ChunkSize};
+    use skyspray_wire::message::WriteTarget;
+    use skyspray_wire::name::{AgentName, PlaneName};
+    use tokio::time::timeout;
+
+    fn spray() -> NewJob {
+        NewJob {
+            job: JobId([1; 16]),
+            agent: AgentName::parse("edge-1").unwrap(),
+            target: WriteTarget::LogicalFile {
+                plane: PlaneName::parse("data").unwrap(),
+                name: LogicalName::parse("a::x").unwrap(),
+                parts: 2,
+            },
+            overwrite: false,
+            bytes: 300,
+            plan: Digest([7; 32]),
+            attributes: Vec::new(),
+            parts: 2,
+            chunk_size: ChunkSize::FILE_PLANE,
+            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+        }
+    }
+
+    fn tree(bytes: &[u8]) -> PartTree {
+        let mut tree = PartTree::new(ChunkSize::FILE_PLANE);
+        let value = ChunkValue::of(ChunkSize::FILE_PLANE, ChunkIndex(0), bytes);
+        tree.insert(ChunkIndex(0), &value).unwrap();
+        tree
+    }
+
+    #[tokio::test]
+    async fn progress_waits_for_a_catalogue_that_is_away_and_is_then_recorded_once() {
+        let mut server = Postgres::start().unwrap_or_else(|error| panic!("{error}"));
+        let directory = tempfile::tempdir().unwrap();
+        let place = Site::on_server(&server, &directory);
+        let catalogue = Catalogue::create(&place).await.unwrap();
+        let Opening::Granted(opened) = catalogue.open_write(&spray(), 1).await.unwrap() else {
+            panic!("the job is new");
+        };
+        let staging = Staging {
+            plane_name: PlaneName::parse("data").unwrap(),
+            plane: Arc::new(Plane::open_directory(directory.path()).unwrap()),
+            catalogue: catalogue.clone(),
+            clock: Arc::new(SystemClock),
+            job: spray().job,
+            epoch: opened.epoch,
+        };
+        let places = Places::Files(BTreeMap::new());
+        let sink = PlaneSink::new(staging, ChunkSize::FILE_PLANE, places);
+        sink.record(vec![(PartIndex(0), tree(b"abc"))]).await.unwrap();
+        server.stop_immediate().unwrap();
+
+        let changed = vec![(PartIndex(0), tree(b"abcd")), (PartIndex(1), tree(b"xyz"))];
+        let mut recording = Box::pin(sink.record(changed));
+        let early = timeout(Duration::from_millis(500), &mut recording).await;
+        assert!(early.is_err(), "nothing is recorded and nothing given up");
+        server.restart().unwrap();
+
+        timeout(Duration::from_secs(40), recording).await.unwrap().unwrap();
+        let job = catalogue.job(&JobKey::Id(spray().job)).await.unwrap().unwrap();
+        assert_eq!(job.bytes_durable, 7);
+        assert_eq!(catalogue.job_parts(job.job, None, 9).await.unwrap().len(), 2);
+    }
 }

@@ -58,9 +58,11 @@ pub(crate) struct ServedPlane {
 impl Relay {
     /// The plane of this name.
     pub(crate) fn plane(&self, name: &PlaneName) -> Result<&ServedPlane, Refusal> {
-        self.planes
-            .get(name)
-            .ok_or_else(|| Refusal::new(RefusalCode::PlaneUnknown, name.to_string()))
+        let refused = || match self.settings.hpcc.unserved.get(name.as_str()) {
+            Some(unserved) => format!("{name} is not served: {}", unserved.reason.told()),
+            None => name.to_string(),
+        };
+        self.planes.get(name).ok_or_else(|| Refusal::new(RefusalCode::PlaneUnknown, refused()))
     }
 
     /// The planes by name, for work that needs nothing else of them.

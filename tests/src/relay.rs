@@ -52,6 +52,15 @@ impl Relay {
     ///
     /// `init` failed.
     pub fn init(root: &Path) -> Result<Self, HarnessError> {
+        Self::init_with(root, Vec::new())
+    }
+
+    /// As [`Relay::init`], with more arguments of `init`.
+    ///
+    /// # Errors
+    ///
+    /// `init` failed.
+    pub fn init_with(root: &Path, more: Vec<OsString>) -> Result<Self, HarnessError> {
         let (dir, plane) = (root.join("relay"), root.join("plane"));
         fs::create_dir_all(&plane).map_err(HarnessError::file(&plane))?;
         let relay = Self {
@@ -68,6 +77,7 @@ impl Relay {
         let mut arguments = crate::args!["init", &relay.dir, "--plane", &url];
         arguments.extend(crate::args!["--listen", "127.0.0.1:0", "--public-name", "127.0.0.1"]);
         arguments.extend(crate::args!["--enroll-listen", "127.0.0.1:0"]);
+        arguments.extend(more);
         Output::of(&relay.launch(arguments), PATIENCE, &|| false)?.done()?;
         Ok(relay)
     }

@@ -7,6 +7,7 @@
 pub mod azurite;
 pub mod ca;
 pub mod daemon;
+pub mod faulty_s3;
 pub mod http;
 pub mod ministack;
 pub mod nginx;

@@ -28,6 +28,15 @@ pub struct PathTarget {
     pub is_directory: bool,
 }
 
+/// Where a push goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PushTarget {
+    /// To a directory: whatever has a `/` or no `::`.
+    Directory(PathTarget),
+    /// To the parts of a logical file.
+    LogicalFile(LogicalTarget),
+}
+
 /// What can be listed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ListTarget {
@@ -79,11 +88,12 @@ impl LastOperand for LogicalTarget {
          PLANE:scope::name";
 }
 
-impl LastOperand for PathTarget {
+impl LastOperand for PushTarget {
     const FIRST: &'static str = "PATH";
     const NAME: &'static str = "PLANE:path/";
     const HELP: &'static str = "Files and directories, ZONE:path or a path inside a landing zone. \
-         Last the directory of the plane: PLANE:path/, or PLANE: for its root";
+         Last the directory of the plane: PLANE:path/, or PLANE: for its root; with --meta the \
+         logical file PLANE:scope::name, or PLANE:path/ for the one of that name in the metadata";
 }
 
 impl FromStr for LogicalTarget {
@@ -119,6 +129,19 @@ impl PathTarget {
     }
 }
 
+impl FromStr for PushTarget {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        match text.split_once(':') {
+            Some((_, rest)) if rest.contains("::") && !rest.contains('/') => {
+                text.parse().map(Self::LogicalFile)
+            }
+            _ => text.parse().map(Self::Directory),
+        }
+    }
+}
+
 impl FromStr for ListTarget {
     type Err = TargetError;
 
@@ -145,6 +168,15 @@ impl fmt::Display for PathTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slash = if self.is_directory && !self.path.is_root() { "/" } else { "" };
         write!(f, "{}:{}{slash}", self.plane, self.path)
+    }
+}
+
+impl fmt::Display for PushTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(target) => target.fmt(f),
+            Self::LogicalFile(target) => target.fmt(f),
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use crate::download::{DownloadFault, probe};
 use crate::exit::{Details, Exit, Explain};
 use crate::size::{About, Count};
 use crate::source::{OpenError, RecordError, Selection, Source, SourceError};
-use crate::splitting::{LookError, POINTS_ATTRIBUTE, Splitting, Wanted};
+use crate::splitting::{BLOCK_BYTES, LookError, POINTS_ATTRIBUTE, Splitting, Wanted};
 use serde::Serialize;
 use skyspray_dfu::format::attributes::AttributeError;
+use skyspray_dfu::naming::split_part_file_name;
 use skyspray_dfu::split::Piece;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::PartIndex;
@@ -151,12 +152,16 @@ async fn open_sources(context: &Context, args: &VerifyArgs) -> Result<Vec<Source
     Ok(selection.sources)
 }
 
-/// Splits the sources as the spray did and compares every part. Blocks.
+/// Compares the sources with the parts as they are, and otherwise splits them as the spray did and
+/// compares every part. Blocks.
 fn compare_sources(
     sources: Vec<Source>,
     description: &Description,
     parts: &[PartInfo],
 ) -> Result<(), VerifyError> {
+    if are_parts(&sources, parts)? {
+        return Ok(());
+    }
     let wanted = Wanted::of_stored(&description.attributes)?;
     let points = points(&description.attributes);
     let count = NonZeroU32::new(points.unwrap_or(description.parts)).ok_or(VerifyError::NoParts)?;
@@ -168,6 +173,46 @@ fn compare_sources(
         }
         other => other,
     }
+}
+
+/// Whether the sources are the stored parts themselves, in their order or by the numbers in their
+/// names. Read only where the lengths agree. Blocks.
+fn are_parts(sources: &[Source], parts: &[PartInfo]) -> Result<bool, SourceError> {
+    let mut sources: Vec<&Source> = sources.iter().collect();
+    if sources.iter().all(|source| part_number(source).is_some()) {
+        sources.sort_by_key(|source| part_number(source));
+    }
+    let same = |source: &Source, part: &PartInfo| source.length() == part.length;
+    let paired = || sources.iter().copied().zip(parts);
+    if sources.len() != parts.len() || !paired().all(|(source, part)| same(source, part)) {
+        return Ok(false);
+    }
+    for (source, part) in paired() {
+        if part.digest != Some(digest(source)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn part_number(source: &Source) -> Option<PartIndex> {
+    let name = source.at().path.file_name()?.to_str()?;
+    split_part_file_name(name).map(|(_, part, _)| part)
+}
+
+/// BLAKE3 of all of a source.
+fn digest(source: &Source) -> Result<Digest, SourceError> {
+    let mut hasher = blake3::Hasher::new();
+    let (mut block, mut offset) = (vec![0; BLOCK_BYTES], 0);
+    while offset < source.length() {
+        let left = source.length() - offset;
+        let count = usize::try_from(left).map_or(BLOCK_BYTES, |left| left.min(BLOCK_BYTES));
+        source.read_exact_at(&mut block[..count], offset)?;
+        hasher.update(&block[..count]);
+        offset += count as u64;
+    }
+    source.recheck()?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 /// The parts a file that is stored whole would have been split into.

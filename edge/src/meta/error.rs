@@ -36,6 +36,12 @@ pub enum MetaFault {
     /// What is known cannot be written as XML.
     #[error("the description cannot be written as HPCC's XML")]
     Unwritable(#[source] MetaError),
+    /// What is kept of compressed parts is not that.
+    #[error("attribute expandedParts of the logical file does not describe its {parts} parts")]
+    Expanded {
+        /// Parts of the logical file.
+        parts: usize,
+    },
     /// A format without a header that names fields.
     #[error("--record-structure reads the header of csv, the format is {format}")]
     NoHeader {
@@ -59,7 +65,7 @@ impl Explain for MetaFault {
     fn exit(&self) -> Exit {
         match self {
             Self::Source(error) => error.exit(),
-            Self::Header { .. } => Exit::Source,
+            Self::Header { .. } | Self::Expanded { .. } => Exit::Source,
             Self::Unwritable(_) => Exit::Internal,
             _ => Exit::Usage,
         }
@@ -69,7 +75,7 @@ impl Explain for MetaFault {
         match self {
             Self::Read { .. } | Self::TooLong { .. } => "meta-unreadable".into(),
             Self::Invalid { .. } => "meta-invalid".into(),
-            Self::Unwritable(_) => "meta-unwritable".into(),
+            Self::Unwritable(_) | Self::Expanded { .. } => "meta-unwritable".into(),
             Self::NoHeader { .. } | Self::Header { .. } => "header-unusable".into(),
             Self::Source(error) => error.code(),
         }

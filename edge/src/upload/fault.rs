@@ -2,6 +2,7 @@
 
 use crate::exit::{Details, Exit, Explain};
 use crate::journal::JournalError;
+use crate::meta::PartsFault;
 use crate::session::ConnectError;
 use crate::source::{RecordError, SourceError};
 use skyspray_link::feed::Stopped;
@@ -23,6 +24,9 @@ pub enum UploadFault {
     /// The records of the sources cannot be told apart.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Files are not the parts that metadata describe.
+    #[error(transparent)]
+    Parts(#[from] PartsFault),
     /// No session.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -108,6 +112,7 @@ impl Explain for UploadFault {
         match self {
             Self::Source(error) => error.exit(),
             Self::Record(error) => error.exit(),
+            Self::Parts(error) => error.exit(),
             Self::Connect(error) => error.exit(),
             Self::Refused(refusal) => refusal.exit(),
             Self::Journal(error) => error.exit(),
@@ -125,6 +130,7 @@ impl Explain for UploadFault {
         match self {
             Self::Source(error) => error.code(),
             Self::Record(error) => error.code(),
+            Self::Parts(error) => error.code(),
             Self::Connect(error) => error.code(),
             Self::Refused(refusal) => Explain::code(refusal),
             Self::Journal(error) => error.code(),
@@ -141,6 +147,7 @@ impl Explain for UploadFault {
         match self {
             Self::Source(error) => error.details(),
             Self::Record(error) => error.details(),
+            Self::Parts(error) => error.details(),
             _ => Details::default(),
         }
     }
@@ -150,6 +157,7 @@ impl Explain for UploadFault {
             Self::Attributes { .. } => Some("leave attributes out of the metadata".to_owned()),
             Self::Source(error) => error.advice(),
             Self::Record(error) => error.advice(),
+            Self::Parts(error) => error.advice(),
             Self::Connect(error) => error.advice(),
             Self::Journal(error) => error.advice(),
             Self::Refused(refusal) if refusal.code.remedy() == Remedy::Retry => {

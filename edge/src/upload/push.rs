@@ -4,11 +4,12 @@ use super::fault::UploadFault;
 use super::files::{FileFault, Note, Opener, READ_QUEUE, produce};
 use super::job::{self, Standing, Transfer};
 use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
-use crate::cli::PushArgs;
+use crate::cli::{PathTarget, PushArgs, PushTarget};
 use crate::context::{CommandError, Context};
 use crate::exit::{Exit, Explain};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, JobLog, JournalSource};
 use crate::landing::{LandingPath, Want};
+use crate::meta::PartsFault;
 use crate::session::{PATIENCE, Reconnect, RelaySession};
 use crate::size::{About, Count};
 use crate::source::{SourceError, Walk, plane_name};
@@ -97,17 +98,34 @@ impl Explain for FileRefused {
 /// What the user, the relay or the network is to blame for; [`SomeFailed`] when only some files
 /// could not be sent.
 pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
+    if let Some(meta) = &args.meta {
+        return super::parts::push(ctx, args, meta).await;
+    }
+    let target = match &args.operands.target {
+        PushTarget::Directory(target) => target,
+        PushTarget::LogicalFile(file) => {
+            return Err(PartsFault::NoMeta { target: file.to_string() }.into());
+        }
+    };
+    push_files(ctx, args, target).await
+}
+
+async fn push_files(
+    ctx: &Context,
+    args: &PushArgs,
+    target: &PathTarget,
+) -> Result<(), CommandError> {
     let began = Instant::now();
     let roots = resolve(ctx, args)?;
     let mut failed = 0;
-    let first = send_all(ctx, args, &roots, &mut failed).await;
+    let first = send_all(ctx, (args, target), &roots, &mut failed).await;
     let (log, committed, totals) = match first {
         Err(Unsent::Drifted) => {
             let text = "files came or went since the interrupted run; this run starts over, and \
                         what was sent is not sent again";
             ctx.reporter.warn("files-changed", text);
             failed = 0;
-            send_all(ctx, args, &roots, &mut failed).await
+            send_all(ctx, (args, target), &roots, &mut failed).await
         }
         other => other,
     }
@@ -118,7 +136,7 @@ pub async fn push(ctx: &Context, args: &PushArgs) -> Result<(), CommandError> {
         kind: "push",
         job: job.to_string(),
         wuid: committed.wuid.clone(),
-        target: args.operands.target.to_string(),
+        target: target.to_string(),
         files: totals.files,
         files_unchanged: totals.unchanged,
         files_failed: failed,
@@ -156,11 +174,11 @@ impl Unsent {
 /// Sends everything below `roots` in one job, which an earlier run may have begun.
 async fn send_all(
     ctx: &Context,
-    args: &PushArgs,
+    (args, target): (&PushArgs, &PathTarget),
     roots: &[(LandingPath, PlanePath)],
     failed: &mut u64,
 ) -> Result<(JobLog, Committed, Totals), Unsent> {
-    let (log, open) = begin(ctx, args, roots).await.map_err(Unsent::Failed)?;
+    let (log, open) = begin(ctx, (args, target), roots).await.map_err(Unsent::Failed)?;
     let walks = roots.iter().map(|(at, below)| Walk::new(at.clone(), below.clone())).collect();
     let outcome = tokio::select! {
         outcome = run(ctx, args, &open, walks, failed) => outcome,
@@ -216,7 +234,7 @@ fn resolve(ctx: &Context, args: &PushArgs) -> Result<Vec<(LandingPath, PlanePath
 
 async fn begin(
     ctx: &Context,
-    args: &PushArgs,
+    (args, at): (&PushArgs, &PathTarget),
     roots: &[(LandingPath, PlanePath)],
 ) -> Result<(JobLog, OpenWrite), CommandError> {
     let sources: Vec<JournalSource> =
@@ -225,7 +243,7 @@ async fn begin(
     let places: Vec<String> = roots.iter().map(|(_, below)| below.to_string()).collect();
     let options = std::iter::once(("overwrite", &*overwrite))
         .chain(places.iter().map(|below| ("below", below.as_str())));
-    let target = args.operands.target.to_string();
+    let target = at.to_string();
     let key = CommandKey::of(JobKind::Push, &target, &sources, options);
     let header = JobHeader {
         job: ctx.new_job(),
@@ -241,10 +259,7 @@ async fn begin(
     };
     let open = OpenWrite {
         job: log.job(),
-        target: WriteTarget::Files {
-            plane: args.operands.target.plane.clone(),
-            directory: args.operands.target.path.clone(),
-        },
+        target: WriteTarget::Files { plane: at.plane.clone(), directory: at.path.clone() },
         overwrite: args.overwrite,
         bytes: 0,
         plan: Digest(key.0),

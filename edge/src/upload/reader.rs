@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes after which what was read is dropped from the page cache.
-const FORGET_EVERY: u64 = 64 * 1024 * 1024;
+pub(super) const FORGET_EVERY: u64 = 64 * 1024 * 1024;
 
 /// What a spray reads: sources in order, as one stream of records.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ pub use element::Element;
 pub use error::{MetaError, NumberKind, XmlRule};
 
 use crate::format::RecordFormat;
-use crate::format::attributes::AttributeError;
+use crate::format::attributes::{AttributeError, OF_COMPRESSION, is_compressed};
 use crate::naming::{PartPaths, lfn_hash};
 use error::shown;
 use skyspray_wire::name::LogicalName;
@@ -134,14 +134,24 @@ impl FileMeta {
         self.group = Some(plane.to_owned());
     }
 
-    /// The record format the attributes describe.
+    /// The record format the attributes describe, that of the expanded bytes of compressed parts.
     ///
     /// # Errors
     ///
     /// [`AttributeError`]: whoever wrote the metadata is at fault.
     pub fn format(&self) -> Result<RecordFormat, AttributeError> {
-        let borrowed = self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        RecordFormat::from_attributes(borrowed)
+        RecordFormat::from_attributes(
+            self.borrowed().filter(|(name, _)| !OF_COMPRESSION.contains(name)),
+        )
+    }
+
+    /// Whether the parts are compressed by HPCC.
+    pub fn is_compressed(&self) -> bool {
+        is_compressed(self.borrowed())
+    }
+
+    fn borrowed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The binary record type in base64, exactly as it stood.
@@ -167,6 +177,7 @@ impl FileMeta {
             devices,
             directory_per_part: flags & FLAG_DIRECTORY_PER_PART != 0,
             lfn_hash: self.bits32("lfnHash")?.unwrap_or_else(|| lfn_hash(name)),
+            generation: None,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What the parts of a logical file are called on a plane, exactly as HPCC reads them.
 
-use skyspray_wire::ids::PartIndex;
+use skyspray_wire::ids::{JobId, PartIndex};
 use skyspray_wire::name::LogicalName;
 use std::num::NonZeroU32;
 
@@ -17,6 +17,29 @@ pub fn part_file_name(tail: &str, part: PartIndex, parts: NonZeroU32) -> String 
     format!("{tail}._{part}_of_{parts}")
 }
 
+/// Takes the name of a part's file apart, in any case: what stands before, the part, and how many
+/// there are. The inverse of [`part_file_name`]; `None` for any other name.
+pub fn split_part_file_name(name: &str) -> Option<(&str, PartIndex, NonZeroU32)> {
+    let (front, parts) = name.rsplit_once('_')?;
+    let front = strip_suffix_of_any_case(front, "_of")?;
+    let (front, number) = front.rsplit_once('_')?;
+    let tail = front.strip_suffix('.')?;
+    let (number, parts) = (counted(number)?, counted(parts)?);
+    (number <= parts).then_some((tail, PartIndex(number.get() - 1), parts))
+}
+
+fn strip_suffix_of_any_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let at = text.len().checked_sub(suffix.len())?;
+    let (front, end) = text.split_at_checked(at)?;
+    end.eq_ignore_ascii_case(suffix).then_some(front)
+}
+
+/// A number as names of parts have it: digits alone, without a zero in front.
+fn counted(text: &str) -> Option<NonZeroU32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    plain.then(|| text.parse().ok()).flatten()
+}
+
 /// Where the parts of one logical file lie below a plane's prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PartPaths {
@@ -28,6 +51,8 @@ pub struct PartPaths {
     pub directory_per_part: bool,
     /// The file's hash as its metadata has it; [`lfn_hash`] for a new file.
     pub lfn_hash: u32,
+    /// The job whose generation has a directory of its own; `None` where HPCC looks for parts.
+    pub generation: Option<JobId>,
 }
 
 impl PartPaths {
@@ -45,6 +70,9 @@ impl PartPaths {
         let mut segments = name.segments().collect::<Vec<_>>();
         let tail = segments.pop().expect("a logical name has a last segment");
         path.extend(segments.into_iter().map(str::to_owned));
+        if let Some(job) = self.generation {
+            path.push(format!("{tail}{GENERATION_SUFFIX}{job}"));
+        }
         if self.directory_per_part && self.parts.get() > 1 {
             path.push(part.to_string());
         }
@@ -52,6 +80,37 @@ impl PartPaths {
         path
     }
 }
+
+/// Between the last segment of a logical name and the job in the name of a generation's directory.
+/// Logical names have no capital letter, so the directory is never that of a scope.
+const GENERATION_SUFFIX: &str = ".G";
+
+/// What the name of a pointer ends with; for the same reason never the directory of a scope.
+const POINTER_SUFFIX: &str = ".CURRENT";
+
+/// Where the pointer to the current generation of a logical file lies, as segments relative to the
+/// plane's prefix. A plane whose devices are several has it on the first.
+pub fn pointer_path(name: &LogicalName, devices: NonZeroU32) -> Vec<String> {
+    let mut path = Vec::new();
+    if devices.get() > 1 {
+        path.push(FIRST_DEVICE.to_owned());
+    }
+    path.extend(name.segments().map(str::to_owned));
+    path.last_mut().expect("a logical name has a last segment").push_str(POINTER_SUFFIX);
+    path
+}
+
+/// The logical files whose pointer would lie at `path`, with `/` between segments: none, one, or
+/// two where it could be on a plane of one device or of several.
+pub fn pointed_names(path: &str) -> impl Iterator<Item = LogicalName> {
+    let named = |path: &str| LogicalName::parse(&path.replace('/', "::")).ok();
+    let whole = path.strip_suffix(POINTER_SUFFIX);
+    let below = whole.and_then(|path| path.strip_prefix(FIRST_DEVICE)?.strip_prefix('/'));
+    whole.into_iter().chain(below).filter_map(named)
+}
+
+/// The directory of a plane's first device.
+const FIRST_DEVICE: &str = "d1";
 
 #[cfg(test)]
 mod tests {
@@ -64,6 +123,7 @@ mod tests {
             devices: NonZeroU32::new(devices).unwrap(),
             directory_per_part,
             lfn_hash: lfn_hash(&name),
+            generation: None,
         };
         (0..parts).map(|part| paths.path(&name, PartIndex(part)).join("/")).collect()
     }
@@ -72,6 +132,35 @@ mod tests {
     fn a_file_of_one_part_still_says_so() {
         assert_eq!(paths("~thor::persons", 1, 1, true), ["thor/persons._1_of_1"]);
         assert_eq!(paths("fname", 1, 1, true), ["fname._1_of_1"]);
+    }
+
+    #[test]
+    fn a_part_is_known_by_the_name_of_its_file() {
+        let split = |name| {
+            let (tail, part, parts) = split_part_file_name(name)?;
+            Some((tail, part.0, parts.get()))
+        };
+
+        assert_eq!(split("orders._3_of_12"), Some(("orders", 2, 12)));
+        assert_eq!(split("a_1._2_of_3.b._1_OF_1"), Some(("a_1._2_of_3.b", 0, 1)));
+        for name in [
+            "orders",
+            "._3_of_2",
+            "o._0_of_2",
+            "o._01_of_2",
+            "o._1_of_",
+            "o_1_of_2",
+            "o._1_of_+2",
+            "o._1_of_99999999999",
+            "o._1\u{e9}of_2",
+            "_of_2",
+            "o._1_of_2.gz",
+        ] {
+            assert_eq!(split(name), None, "{name}");
+        }
+        let parts = NonZeroU32::new(400).unwrap();
+        let name = part_file_name("orders", PartIndex(17), parts);
+        assert_eq!(split_part_file_name(&name), Some(("orders", PartIndex(17), parts)));
     }
 
     #[test]
@@ -100,10 +189,41 @@ mod tests {
             devices: NonZeroU32::new(3).unwrap(),
             directory_per_part: false,
             lfn_hash: u32::MAX,
+            generation: None,
         };
 
         assert_eq!(paths.device(PartIndex(0)), 1);
         assert_eq!(paths.device(PartIndex(1)), 1);
+    }
+
+    #[test]
+    fn a_generation_has_a_directory_that_no_scope_can_have() {
+        let name = LogicalName::parse("a::orders").unwrap();
+        let (parts, devices) = (NonZeroU32::new(2).unwrap(), NonZeroU32::new(3).unwrap());
+        let generation = Some(JobId([0xab; 16]));
+        let paths = PartPaths { parts, devices, directory_per_part: true, lfn_hash: 0, generation };
+
+        let path = paths.path(&name, PartIndex(1)).join("/");
+
+        let directory = format!("orders.G{}", "ab".repeat(16));
+        assert_eq!(path, format!("d2/a/{directory}/2/orders._2_of_2"));
+        assert_eq!(LogicalName::parse(&directory).unwrap().as_str(), directory.to_lowercase());
+    }
+
+    #[test]
+    fn the_pointer_of_a_logical_file_is_beside_its_generations_and_tells_its_name() {
+        let name = LogicalName::parse("a::b::orders").unwrap();
+        let at = |devices| pointer_path(&name, NonZeroU32::new(devices).unwrap()).join("/");
+        let names = |path: &str| {
+            pointed_names(path).map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+        };
+
+        assert_eq!(at(1), "a/b/orders.CURRENT");
+        assert_eq!(at(2), "d1/a/b/orders.CURRENT");
+        assert_eq!(names(&at(1)), ["a::b::orders"]);
+        assert_eq!(names(&at(2)), ["d1::a::b::orders", "a::b::orders"]);
+        assert_eq!(names("a/b/orders.current"), Vec::<String>::new());
+        assert_eq!(names("a/b/orders"), Vec::<String>::new());
     }
 
     #[test]

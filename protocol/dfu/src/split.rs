@@ -56,6 +56,7 @@ use ledger::{Entry, Ledger};
 pub(crate) use narrow::Narrow;
 use scan::Scan;
 use shaper::{Run, Shaper};
+use std::num::NonZeroU32;
 use std::ops::Range;
 pub(crate) use xml::{Edge as XmlEdge, Rows as XmlRows, ends_name as ends_xml_name};
 
@@ -78,6 +79,8 @@ pub struct Splitter {
     narrow: Narrow,
     narrowed: Vec<u8>,
     too_long: u16,
+    /// The longest record as it was said, in bytes.
+    max_record: Option<NonZeroU32>,
     source_index: usize,
     source_offset: u64,
     /// Where the records of the current source start in the stream, in units.
@@ -144,6 +147,7 @@ impl Splitter {
             shaper,
             narrowed: Vec::new(),
             too_long: rule::too_long_number(format),
+            max_record: format.max_record(),
             source_index: 0,
             source_offset: 0,
             source_start: 0,
@@ -454,6 +458,7 @@ impl Splitter {
             front: source.map_or(0, Source::front),
             unit: self.narrow.width() as u64,
             too_long: self.too_long,
+            max_record: self.max_record,
         }
     }
 

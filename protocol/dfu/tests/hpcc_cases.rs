@@ -314,6 +314,7 @@ fn part_paths_are_those_of_hpcc() {
             devices: number(&case["numDevices"]),
             directory_per_part: case["dirPerPart"].as_bool().unwrap(),
             lfn_hash: lfn_hash(&name),
+            generation: None,
         };
         let found = (0..paths.parts.get())
             .map(|part| format!("{prefix}/{}", paths.path(&name, PartIndex(part)).join("/")))

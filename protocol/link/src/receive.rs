@@ -29,6 +29,10 @@ const PROGRESS_BYTES: usize = 64 * 1024;
 /// How long chunks gather before they are made durable and acknowledged together.
 const GATHER: Duration = Duration::from_millis(15);
 
+/// How long what is durable may still be recorded after the job has failed, so that it need not be
+/// sent again.
+const RECORD_GRACE: Duration = Duration::from_secs(1);
+
 /// Chunks of one stream being verified and written while the next is read.
 const STREAM_DEPTH: usize = 2;
 
@@ -199,6 +203,13 @@ impl<S: Sink> ReceiveJob<S> {
         reason.expect("waited for a reason")
     }
 
+    /// Why the job failed, once that is `grace` ago.
+    async fn failed_for(&self, grace: Duration) -> Refusal {
+        let refusal = self.failed().await;
+        tokio::time::sleep(grace).await;
+        refusal
+    }
+
     /// Makes chunks durable and acknowledges them until the job fails or is retired. While one
     /// group is on its way to the disk the next one gathers.
     pub async fn sync_loop(self: Arc<Self>) {
@@ -232,7 +243,12 @@ impl<S: Sink> ReceiveJob<S> {
             return Err(refusal);
         }
         let changed = lock(&self.state).machine.handle_durable();
-        self.sink.record(changed.map_err(|error| error.refusal())?).await?;
+        let changed = changed.map_err(|error| error.refusal())?;
+        tokio::select! {
+            recorded = self.sink.record(changed) => recorded?,
+            // A sink may wait long for whoever keeps the record; nobody is acknowledged any more.
+            refusal = self.failed_for(RECORD_GRACE) => return Err(refusal),
+        }
         let mut state = lock(&self.state);
         state.machine.handle_recorded().map_err(|error| error.refusal())?;
         self.route_effects(&mut state);

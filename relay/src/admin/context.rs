@@ -3,7 +3,7 @@
 
 use super::AdminError;
 use crate::catalogue::Catalogue;
-use crate::config::{RelayDir, RelaySettings};
+use crate::config::{Overrides, RelayDir, RelaySettings};
 use crate::housekeeping::Planes;
 use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
@@ -62,17 +62,22 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn open(dir: RelayDir, host: &'a Host) -> Result<Self, AdminError> {
+    pub(super) fn open(
+        dir: RelayDir,
+        overrides: &Overrides,
+        host: &'a Host,
+    ) -> Result<Self, AdminError> {
         let file = dir.config_file();
         if !file.exists() {
             return Err(AdminError::NotInitialised { dir: dir.path().to_owned() });
         }
-        let settings = RelaySettings::load(&file)?;
+        let mut settings = RelaySettings::load(&file, overrides)?;
+        settings.override_catalogue(overrides.catalogue.as_ref())?;
         Ok(Self { dir, settings, host })
     }
 
     pub(super) async fn catalogue(&self) -> Result<Catalogue, AdminError> {
-        Ok(Catalogue::open(&self.dir.catalogue()).await?)
+        Ok(Catalogue::open(&self.settings.catalogue_place(&self.dir)).await?)
     }
 
     /// Opens a configured plane.

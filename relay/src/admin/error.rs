@@ -2,12 +2,15 @@
 
 use super::{Exit, Failure, SprayError};
 use crate::api::tokens::TokensError;
-use crate::catalogue::{AgentError, AgentState, AuditFault, CatalogueError, JobError};
+use crate::catalogue::{
+    AgentError, AgentState, AuditFault, CatalogueError, JobError, RollbackError,
+};
 use crate::config::ConfigError;
 use crate::copy::CopyError;
 use crate::housekeeping::CollectError;
 use crate::plane::OpenError;
 use crate::plane::{PlaneError, ProbeError};
+use crate::pointer::PointerError;
 use skyspray_certs::key::KeyError;
 use skyspray_certs::relay_identity::RelayIdentityError;
 use skyspray_certs::store::StoreError;
@@ -154,6 +157,12 @@ pub enum AdminError {
     /// The options of a spray cannot be used.
     #[error(transparent)]
     Spray(#[from] SprayError),
+    /// A logical file was not rolled back.
+    #[error(transparent)]
+    Rollback(RollbackError),
+    /// The pointer to the current generation is not what it should be.
+    #[error(transparent)]
+    Pointer(#[from] PointerError),
     /// A logical file was not copied.
     #[error(transparent)]
     Copy(Box<CopyError>),
@@ -237,6 +246,8 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Reserved { .. }) => Exit::Usage,
             Self::Agent(_) => Exit::Refused,
             Self::ApiToken(error) => api_token_exit(error),
+            Self::Rollback(error) => rollback_exit(error),
+            Self::Pointer(error) => error.refusal().code.remedy().into(),
             Self::Copy(error) => error.exit(),
             Self::Job(error) => error.refusal().code.remedy().into(),
             Self::PlaneTest { source, .. } => probe_exit(source),
@@ -265,17 +276,19 @@ impl Failure for AdminError {
             {
                 "set it up with skyspray-relay init DIR, or name another directory"
             }
+            Self::Config(ConfigError::Catalogue { source }) => source.advice(),
+            Self::Config(ConfigError::PlaneUnserved { .. }) => {
+                "look at it with skyspray-relay plane list, or name another plane"
+            }
+            Self::Config(ConfigError::PlanesFrom { .. }) => {
+                "correct the values file, or name another with --planes-from or planes_from"
+            }
             Self::Config(_) => "correct relay.toml or the argument",
             Self::Identity(_) => "check owner and mode of the identity directory, or restore it",
             Self::TrustDomainDiffers { .. } => "set trust_domain back to what it was",
             Self::NotRunning => "start skyspray-relay serve, or set a port in relay.toml",
             Self::Addresses { .. } => "restart the relay, which writes the file anew",
-            Self::Catalogue(CatalogueError::Busy) => "run the command again",
-            Self::Catalogue(CatalogueError::Full) => "make room on the disk of the catalogue",
-            Self::Catalogue(CatalogueError::Newer { .. }) => {
-                "use the newer version of this program"
-            }
-            Self::Catalogue(_) => "check the state directory, or restore it",
+            Self::Catalogue(error) => catalogue_advice(error),
             Self::Agent(AgentError::State { state: AgentState::Revoked, .. }) => {
                 "a revoked name is not used again; add the edge under another name"
             }
@@ -286,6 +299,15 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Reserved { .. }) => "choose another name",
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
             Self::ApiToken(error) => api_token_advice(error),
+            Self::Rollback(RollbackError::Layout { .. }) => {
+                "generations are kept on planes with layout = \"generation\" and keep_generations \
+                 in relay.toml"
+            }
+            Self::Rollback(RollbackError::Replaced { .. }) => "run the command again",
+            Self::Rollback(_) => "look at what is kept with skyspray-relay file show PLANE:NAME",
+            Self::Pointer(_) => {
+                "test the plane with skyspray-relay plane test NAME; the relay tries again as well"
+            }
             Self::Copy(error) => error.advice(),
             Self::JobCommitted { .. } => {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
@@ -373,12 +395,53 @@ fn api_token_advice(error: &TokensError) -> &'static str {
     }
 }
 
-fn catalogue_exit(error: &CatalogueError) -> Exit {
+/// How a command ends whose catalogue failed.
+pub(crate) fn catalogue_exit(error: &CatalogueError) -> Exit {
     match error {
-        CatalogueError::Busy => Exit::Temporary,
+        CatalogueError::Busy | CatalogueError::Unavailable { .. } => Exit::Temporary,
         CatalogueError::Full => Exit::Limit,
-        CatalogueError::Open { .. } | CatalogueError::Newer { .. } => Exit::Usage,
+        CatalogueError::Open { .. }
+        | CatalogueError::Connect { .. }
+        | CatalogueError::Schema { .. }
+        | CatalogueError::PasswordFile { .. }
+        | CatalogueError::Newer { .. } => Exit::Usage,
         _ => Exit::Internal,
+    }
+}
+
+/// What can be done about a catalogue that failed.
+pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
+    match error {
+        CatalogueError::Busy => "run the command again",
+        CatalogueError::Unavailable { .. } => {
+            "run the command again in a while; if it goes on, check the database server"
+        }
+        CatalogueError::Connect { .. } => {
+            "check host, name, password and certificate: catalogue and catalogue_password_file in \
+             relay.toml"
+        }
+        CatalogueError::Schema { .. } => {
+            "create a schema and put it first on the role's search_path"
+        }
+        CatalogueError::PasswordFile { .. } => {
+            "correct catalogue_password_file in relay.toml, or who may read the file"
+        }
+        CatalogueError::Full => "make room on the disk of the catalogue",
+        CatalogueError::Newer { .. } => "use the newer version of this program",
+        CatalogueError::Migrate { .. } => {
+            "check that the role may create tables, or restore the catalogue"
+        }
+        _ => "check the catalogue's database, or restore it",
+    }
+}
+
+fn rollback_exit(error: &RollbackError) -> Exit {
+    match error {
+        RollbackError::Replaced { .. } => Exit::Temporary,
+        RollbackError::Catalogue(error) => catalogue_exit(error),
+        RollbackError::Layout { .. } => Exit::Refused,
+        RollbackError::Current { .. } => Exit::NothingToDo,
+        _ => Exit::Source,
     }
 }
 

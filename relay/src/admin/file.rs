@@ -2,18 +2,22 @@
 
 mod copy;
 mod replicate;
+mod rollback;
 mod show;
 mod target;
 mod verify;
 
 pub(super) use copy::copier;
+pub use rollback::RollbackArgs;
 pub use target::{FileTarget, FileTargetError, ScopeTarget};
 
 use super::context::Context;
 use super::output::{Row, when};
 use super::{AdminError, Output};
-use crate::catalogue::{Actor, GenerationRecord, RemoveError};
+use crate::catalogue::{Actor, GenerationRecord, NamePattern, RemoveError};
 use crate::discard::delete_discards;
+use crate::placing::Placing;
+use crate::pointer::{Pointers, settle_locked};
 use crate::shown::ShownFile;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -29,6 +33,10 @@ pub enum FileCommand {
         /// Where: PLANE or PLANE:scope.
         #[arg(value_name = "PLANE[:SCOPE]")]
         target: ScopeTarget,
+        /// Only names that match, scopes and all: `*` stands for any characters, `?` for one. Quick
+        /// where it begins with neither.
+        #[arg(long = "match", value_name = "PATTERN")]
+        pattern: Option<NamePattern>,
     },
     /// Show all that is known of one logical file, and its parts.
     Show(ShowArgs),
@@ -38,6 +46,8 @@ pub enum FileCommand {
     Copy(CopyArgs),
     /// Copy a logical file to the planes that are to have it too.
     Replicate(ReplicateArgs),
+    /// Make an earlier generation current again, on a plane with layout = "generation".
+    Rollback(RollbackArgs),
     /// Remove a logical file: the name at once, then its stored parts.
     Remove {
         /// Which: PLANE:scope::name.
@@ -156,11 +166,15 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
     match command {
-        FileCommand::List { target } => list(&target, context, output).await,
+        FileCommand::List { target, pattern: None } => list(&target, context, output).await,
+        FileCommand::List { target, pattern: Some(pattern) } => {
+            search(&target, &pattern, context, output).await
+        }
         FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
         FileCommand::Copy(args) => copy::copy(&args, context, output).await,
         FileCommand::Replicate(args) => replicate::replicate(&args, context, output).await,
+        FileCommand::Rollback(args) => rollback::rollback(&args, context, output).await,
         FileCommand::Remove { target } => remove(&target, context, output).await,
     }
 }
@@ -207,6 +221,32 @@ async fn list(
     }
 }
 
+async fn search(
+    target: &ScopeTarget,
+    pattern: &NamePattern,
+    context: &Context<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    context.settings.plane(&target.plane)?;
+    let catalogue = context.catalogue().await?;
+    let now_ms = context.host.now_ms();
+    let place = (&target.plane, &target.scope);
+    let (mut after, mut first) = (String::new(), true);
+    loop {
+        let found = catalogue.search_logical(place, pattern, &after, PAGE).await?;
+        let row = |entry: &Entry| EntryRow { shown: ShownFile::new(&target.plane, entry), now_ms };
+        // The headings stand above the first rows, or alone when nothing matches.
+        if !found.entries.is_empty() || (first && found.next.is_none()) {
+            output.rows(&found.entries.iter().map(row).collect::<Vec<_>>(), first)?;
+            first = false;
+        }
+        match found.next {
+            Some(next) => after = next,
+            None => return Ok(()),
+        }
+    }
+}
+
 /// The current generation of a logical file.
 async fn find(target: &FileTarget, context: &Context<'_>) -> Result<GenerationRecord, AdminError> {
     context.settings.plane(&target.plane)?;
@@ -242,6 +282,9 @@ async fn remove(
         RemoveError::Missing { .. } => missing(target),
         RemoveError::Catalogue(error) => error.into(),
     })?;
+    let clock = &*context.host.clock;
+    let pointers = Pointers { catalogue: &catalogue, clock, name: plane, plane: &opened };
+    settle_locked(&pointers, &Placing::new(&context.dir, &catalogue, plane), name).await?;
     let discarded = delete_discards(&catalogue, (plane, &opened), &*context.host.clock).await?;
     let line = RemovedLine {
         plane: plane.as_str(),

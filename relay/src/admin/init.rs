@@ -2,7 +2,7 @@
 
 use super::{AdminError, Host, Output};
 use crate::catalogue::Catalogue;
-use crate::config::{NewRelay, PlaneArg, RelayDir, RelaySettings};
+use crate::config::{CatalogueArg, NewRelay, Overrides, PlaneArg, RelayDir, RelaySettings};
 use crate::plane::{ObjectMemory, Plane, PlaneUrl};
 use clap::Args;
 use serde::Serialize;
@@ -67,6 +67,7 @@ struct Initialised<'a> {
 /// `relay.toml` is written last, so that a directory that has one is whole.
 pub(super) async fn init(
     args: InitArgs,
+    overrides: &Overrides,
     host: &Host,
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
@@ -78,10 +79,17 @@ pub(super) async fn init(
         listen: args.listen,
         enroll_listen: args.enroll_listen,
         api_listen: args.api_listen,
+        planes_from: overrides.planes_from.as_deref().map(absolute).transpose()?,
         planes: args.planes,
+        catalogue: overrides
+            .catalogue
+            .as_ref()
+            .map(CatalogueArg::url)
+            .transpose()?
+            .unwrap_or_default(),
     };
     let text = new.to_toml();
-    let settings = RelaySettings::parse(&text, &dir.config_file())?;
+    let settings = RelaySettings::parse(&text, &dir.config_file(), &Overrides::default())?;
     refuse_existing(&dir)?;
     for PlaneArg { name, url } in &new.planes {
         if let PlaneUrl::File(path) = url {
@@ -95,7 +103,7 @@ pub(super) async fn init(
     let trust_domain = settings.trust_domain.clone();
     let identity = RelayIdentity::create(trust_domain, host.clock.now(), &host.random)?;
     RelayStore::create(&dir.identity())?.save(&identity)?;
-    Catalogue::create(&dir.catalogue()).await?.close().await;
+    Catalogue::create(&settings.catalogue_place(&dir)).await?.close().await;
     write_config(&dir, &text)?;
     let initialised = Initialised {
         dir: dir.path(),
@@ -117,6 +125,14 @@ fn refuse_existing(dir: &RelayDir) -> Result<(), AdminError> {
         Some(found) => Err(AdminError::AlreadyInitialised { found }),
         None => Ok(()),
     }
+}
+
+/// As it is written into `relay.toml`, which other commands read from other working directories.
+fn absolute(path: &Path) -> Result<String, AdminError> {
+    let absolute = std::path::absolute(path).and_then(|path| {
+        path.into_os_string().into_string().map_err(|_| io::ErrorKind::InvalidFilename.into())
+    });
+    absolute.map_err(|source| AdminError::File { action: "name", path: path.into(), source })
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), AdminError> {

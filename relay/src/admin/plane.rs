@@ -8,11 +8,12 @@ use crate::plane::{ObjectMemory, Plane};
 use clap::Subcommand;
 use serde::Serialize;
 use skyspray_wire::name::PlaneName;
+use std::num::NonZeroU32;
 
 /// Commands on planes.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PlaneCommand {
-    /// Show every plane of relay.toml.
+    /// Show every plane of relay.toml and of the values file of planes_from.
     List,
     /// Try on a plane everything the relay needs of it: create, write, sync, rename, read, remove.
     Test {
@@ -36,42 +37,64 @@ pub(super) async fn run(
 #[derive(Serialize)]
 struct PlaneRow {
     plane: String,
-    url: String,
+    state: &'static str,
     category: String,
-    layout: &'static str,
-    default_parts: u32,
-    devices: u32,
-    dir_per_part: bool,
+    /// These are of planes that are served.
+    #[serde(flatten)]
+    served: Option<Served>,
     /// `None` where the plane cannot be used or knows no such limit.
     free_bytes: Option<u64>,
     usable: bool,
+    /// Why it is not served.
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Served {
+    url: String,
+    layout: &'static str,
+    keep_generations: Option<u32>,
+    default_parts: u32,
+    devices: u32,
+    dir_per_part: bool,
+    replication: Vec<String>,
 }
 
 impl Row for PlaneRow {
     const EVENT: &'static str = "plane";
     const HEADINGS: &'static [&'static str] =
-        &["PLANE", "CATEGORY", "PARTS", "DEVICES", "FREE", "URL"];
+        &["PLANE", "CATEGORY", "STATE", "PARTS", "DEVICES", "FREE", "URL"];
 
     fn cells(&self) -> Vec<String> {
-        let free = match (self.usable, self.free_bytes) {
-            (false, _) => "unusable".to_owned(),
-            (true, None) => "-".to_owned(),
-            (true, Some(bytes)) => bytes.to_string(),
-        };
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let served = self.served.as_ref();
+        let place = served.map_or_else(|| self.reason.clone(), |served| Some(served.url.clone()));
         vec![
             self.plane.clone(),
             self.category.clone(),
-            self.default_parts.to_string(),
-            self.devices.to_string(),
-            free,
-            self.url.clone(),
+            self.state.to_owned(),
+            or_dash(served.map(|served| served.default_parts.to_string())),
+            or_dash(served.map(|served| served.devices.to_string())),
+            or_dash(self.free_bytes.map(|bytes| bytes.to_string())),
+            or_dash(place),
         ]
     }
 }
 
 fn list(context: &Context<'_>, output: &mut Output<'_>) -> Result<(), AdminError> {
-    let rows: Vec<PlaneRow> =
-        context.settings.planes.iter().map(|(name, settings)| row(name, settings)).collect();
+    let settings = &context.settings;
+    let mut rows: Vec<PlaneRow> =
+        settings.planes.iter().map(|(name, settings)| row(name, settings)).collect();
+    rows.extend(settings.hpcc.unserved.iter().map(|(name, unserved)| PlaneRow {
+        plane: name.clone(),
+        state: "not served",
+        category: unserved.category.clone(),
+        served: None,
+        free_bytes: None,
+        usable: false,
+        reason: Some(causes(&unserved.reason)),
+    }));
+    rows.sort_by(|a, b| a.plane.cmp(&b.plane));
     output.rows(&rows, true)
 }
 
@@ -80,14 +103,20 @@ fn row(name: &PlaneName, settings: &PlaneSettings) -> PlaneRow {
     let free = free.and_then(|plane| plane.free_bytes().ok());
     PlaneRow {
         plane: name.to_string(),
-        url: settings.url.to_string(),
+        state: if free.is_some() { "served" } else { "unusable" },
         category: settings.category.to_string(),
-        layout: "hpcc",
-        default_parts: settings.default_parts.get(),
-        devices: settings.layout.devices.get(),
-        dir_per_part: settings.layout.dir_per_part,
+        served: Some(Served {
+            url: settings.url.to_string(),
+            layout: settings.layout.as_str(),
+            keep_generations: settings.layout.keep_generations.map(NonZeroU32::get),
+            default_parts: settings.default_parts.get(),
+            devices: settings.layout.devices.get(),
+            dir_per_part: settings.layout.dir_per_part,
+            replication: settings.replication.iter().map(ToString::to_string).collect(),
+        }),
         free_bytes: free.flatten(),
         usable: free.is_some(),
+        reason: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands as a person runs them: arguments in, exit code and text out.
 
+mod catalogue;
 mod stored;
 
 use super::*;
@@ -101,8 +102,11 @@ fn arguments_that_cannot_be_used_are_a_usage_error_that_says_why() {
         error.to_string()
     };
 
-    let plane = error(&["init", "x", "--plane", "data=s3://bucket"]);
-    assert!(plane.contains("plane kind \"s3\" is not supported, expected file"), "{plane}");
+    let plane = error(&["init", "x", "--plane", "data=ftp://bucket"]);
+    assert!(
+        plane.contains("plane kind \"ftp\" is not supported, expected file, s3, azure or gs"),
+        "{plane}"
+    );
     let rule = error(&["agent", "add", "a", "--allow", "write:data"]);
     assert!(rule.contains("\"write\" is none of push,pull,list,remove,overwrite"), "{rule}");
     let life = error(&["agent", "add", "a", "--ttl", "8d"]);
@@ -122,13 +126,18 @@ async fn init_makes_a_private_directory_with_everything_a_relay_needs() {
     assert_eq!(mode(dir.state()), 0o700);
     assert_eq!(mode(dir.config_file()), 0o600);
     assert!(Path::new(&site.at("plane")).is_dir());
-    let settings = crate::config::RelaySettings::load(&dir.config_file()).unwrap();
+    let settings =
+        crate::config::RelaySettings::load(&dir.config_file(), &Default::default()).unwrap();
     assert_eq!(settings.public_name.as_str(), "relay.example");
     assert_eq!(settings.trust_domain.as_str(), "skyspray.internal");
     assert_eq!((settings.listen.port(), settings.enroll_listen.port()), (4433, 4434));
     let identity = load_identity(&dir, &settings).unwrap();
     assert_eq!(identity.trust_domain(), &settings.trust_domain);
-    crate::catalogue::Catalogue::open(&dir.catalogue()).await.unwrap().close().await;
+    crate::catalogue::Catalogue::open(&crate::catalogue::Place::File(dir.catalogue()))
+        .await
+        .unwrap()
+        .close()
+        .await;
 }
 
 #[tokio::test]
@@ -198,7 +207,8 @@ async fn a_token_stands_alone_on_standard_output() {
     let token = EnrollToken::parse(line).unwrap();
     assert_eq!(token.agent.as_str(), "edge-1");
     assert_eq!(token.address.as_str(), "relay.example:4434");
-    let settings = crate::config::RelaySettings::load(&site.dir().config_file()).unwrap();
+    let settings =
+        crate::config::RelaySettings::load(&site.dir().config_file(), &Default::default()).unwrap();
     assert_eq!(token.pin, load_identity(&site.dir(), &settings).unwrap().pin());
     assert!(!ended.err.contains(line) && ended.err.contains("within 10m"), "{}", ended.err);
 }
@@ -310,6 +320,42 @@ async fn a_plane_is_listed_and_tested_and_its_loss_is_told() {
     let cause = format!("plane data cannot be used: directory {path} does not exist");
     assert_eq!(tested.out, format!("PLANE  RESULT\ndata   {cause}\n"));
     assert!(tested.err.starts_with(&format!("error: {cause}\n  try: ")), "{}", tested.err);
+}
+
+#[tokio::test]
+async fn planes_of_a_values_file_are_listed_with_what_becomes_of_them() {
+    let site = Site::new();
+    let (values, lake) = (site.at("values.yaml"), site.at("lake"));
+    std::fs::create_dir(&lake).unwrap();
+    let text = format!(
+        "storage: {{planes: [{{name: lake, prefix: '{lake}', category: data, numDevices: 2}}, \
+         {{name: bare, prefix: /d, category: data, hosts: [h1]}}]}}"
+    );
+    std::fs::write(&values, text).unwrap();
+    assert_eq!(site.init(&["--planes-from", &values]).await.exit, Exit::Done);
+
+    let listed = site.run(&["plane", "list", "--json"]).await.objects();
+    let told: Vec<_> = listed.iter().map(|row| [&row["plane"], &row["state"]]).collect();
+    assert_eq!(
+        told,
+        [["bare", "not served"], ["data", "served"], ["lake", "served"]].map(|row| row).to_vec()
+    );
+    let reason = "its data lies on host h1, reached only by the file servers there";
+    assert_eq!(listed[0]["reason"], reason);
+    assert_eq!((&listed[2]["devices"], &listed[2]["dir_per_part"]), (&2.into(), &true.into()));
+    let refused = site.run(&["file", "list", "bare:"]).await;
+    assert_eq!(refused.exit, Exit::Usage);
+    assert_eq!(
+        refused.err.lines().next(),
+        Some(&*format!("error: plane bare of the values file is not served: {reason}"))
+    );
+    assert_eq!(site.run(&["plane", "test"]).await.exit, Exit::Done);
+
+    std::fs::write(&values, "storage: [").unwrap();
+    assert_eq!(site.run(&["plane", "list"]).await.exit, Exit::Usage);
+    let other = site.at("other.yaml");
+    std::fs::write(&other, "storage: {planes: []}").unwrap();
+    assert_eq!(site.run(&["plane", "list", "--planes-from", &other]).await.exit, Exit::Done);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use skyspray_link::seam::SystemClock;
 use skyspray_relay::admin::{self, AdminError, Cli, Command, Exit, Host, Output, ServeArgs};
-use skyspray_relay::config::{RelayDir, RelaySettings};
+use skyspray_relay::config::{Overrides, RelayDir, RelaySettings};
 use skyspray_relay::logging::{self, LogFormat};
 use std::io;
 use std::path::PathBuf;
@@ -19,10 +19,11 @@ fn main() -> ExitCode {
         .expect("the provider is installed once, here");
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut output = Output::new(cli.json, &mut out, &mut err);
+    let overrides = cli.overrides();
     let exit = match cli.command {
         Command::Serve(args) => {
             logging::start(LevelFilter::INFO, args.log_format);
-            serve(args, cli.dir, &mut output)
+            serve(args, cli.dir, &overrides, &mut output)
         }
         _ => {
             logging::start(LevelFilter::WARN, LogFormat::Text);
@@ -34,9 +35,17 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn serve(args: ServeArgs, dir: Option<PathBuf>, output: &mut Output<'_>) -> Exit {
-    let settings = admin::relay_dir(args.directory.or(dir))
-        .and_then(|dir| Ok((RelaySettings::load(&dir.config_file())?, dir)));
+fn serve(
+    args: ServeArgs,
+    dir: Option<PathBuf>,
+    overrides: &Overrides,
+    output: &mut Output<'_>,
+) -> Exit {
+    let settings = admin::relay_dir(args.directory.or(dir)).and_then(|dir| {
+        let mut settings = RelaySettings::load(&dir.config_file(), overrides)?;
+        settings.override_catalogue(overrides.catalogue.as_ref())?;
+        Ok((settings, dir))
+    });
     let (settings, dir): (RelaySettings, RelayDir) = match settings {
         Ok(loaded) => loaded,
         Err(error) => return output.error::<AdminError>(&error),

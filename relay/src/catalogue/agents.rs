@@ -1,7 +1,7 @@
 //! Agents and their rules, as the operator manages them.
 
 use super::audit::{Actor, AuditEntry, AuditEvent, append};
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, Row, query};
 use super::error::CatalogueError;
 use super::fields::Fields;
 use super::records::operator;
@@ -160,12 +160,6 @@ impl AgentError {
     }
 }
 
-impl From<sqlx::Error> for AgentError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Catalogue(source.into())
-    }
-}
-
 impl Catalogue {
     /// Adds an agent, or gives one that waits or is locked a new token and new rules.
     ///
@@ -182,7 +176,7 @@ impl Catalogue {
             return Err(AgentError::Reserved { name: name.clone() });
         }
         let mut tx = self.store.begin().await?;
-        let added = sqlx::query(
+        let added = query(
             "INSERT INTO agents (name, state, generation, token_hash, token_expires_ms, added_ms) \
              VALUES ($1, 'pending', 0, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET \
              token_hash = excluded.token_hash, token_expires_ms = excluded.token_expires_ms, \
@@ -192,7 +186,7 @@ impl Catalogue {
         .bind(invitation.token_hash.as_bytes().as_slice())
         .bind(invitation.expires_ms)
         .bind(now_ms)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         if added.rows_affected() == 0 {
             return Err(state_error(&mut tx, name).await?);
@@ -247,10 +241,10 @@ impl Catalogue {
         if agent.state == AgentState::Revoked {
             return Ok(());
         }
-        sqlx::query("UPDATE agents SET state = 'revoked', revoked_ms = $2 WHERE name = $1")
+        query("UPDATE agents SET state = 'revoked', revoked_ms = $2 WHERE name = $1")
             .bind(name.as_str())
             .bind(now_ms)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         changed(&mut tx).await?;
         let entry = AuditEntry::new(Actor::Operator, AuditEvent::AgentRevoked)
@@ -282,7 +276,7 @@ impl Catalogue {
         limit: u32,
     ) -> Result<Vec<AgentRecord>, CatalogueError> {
         let mut snapshot = self.store.snapshot().await?;
-        let rows = sqlx::query("SELECT * FROM agents WHERE name > $1 ORDER BY name LIMIT $2")
+        let rows = query("SELECT * FROM agents WHERE name > $1 ORDER BY name LIMIT $2")
             .bind(after.map_or("", AgentName::as_str))
             .bind(page(limit))
             .fetch_all(&mut *snapshot)
@@ -302,7 +296,7 @@ impl Catalogue {
     ///
     /// The catalogue failed.
     pub async fn agents_revision(&self) -> Result<u64, CatalogueError> {
-        let row = sqlx::query("SELECT value FROM counters WHERE name = 'agents'")
+        let row = query("SELECT value FROM counters WHERE name = 'agents'")
             .fetch_one(self.store.readers())
             .await?;
         Fields::new("counters", &row).number("value")
@@ -320,10 +314,10 @@ impl Catalogue {
     ) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for name in names {
-            sqlx::query("UPDATE agents SET last_seen_ms = $2 WHERE name = $1")
+            query("UPDATE agents SET last_seen_ms = $2 WHERE name = $1")
                 .bind(name.as_str())
                 .bind(now_ms)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
         tx.commit().await?;
@@ -333,7 +327,7 @@ impl Catalogue {
 
 /// Moves the number that tells replicas to look at agents again.
 pub(super) async fn changed(tx: &mut Connection) -> Result<(), CatalogueError> {
-    sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'agents'").execute(tx).await?;
+    query("UPDATE counters SET value = value + 1 WHERE name = 'agents'").execute(tx).await?;
     Ok(())
 }
 
@@ -342,7 +336,7 @@ pub(super) async fn lock_agent(
     tx: &mut Connection,
     name: &AgentName,
 ) -> Result<AgentRecord, AgentError> {
-    sqlx::query("UPDATE agents SET generation = generation WHERE name = $1")
+    query("UPDATE agents SET generation = generation WHERE name = $1")
         .bind(name.as_str())
         .execute(&mut *tx)
         .await?;
@@ -354,7 +348,7 @@ pub(super) async fn load_agent(
     connection: &mut Connection,
     name: &AgentName,
 ) -> Result<Option<AgentRecord>, CatalogueError> {
-    let row = sqlx::query("SELECT * FROM agents WHERE name = $1")
+    let row = query("SELECT * FROM agents WHERE name = $1")
         .bind(name.as_str())
         .fetch_optional(&mut *connection)
         .await?;
@@ -367,7 +361,7 @@ async fn load_rules(
     connection: &mut Connection,
     name: &AgentName,
 ) -> Result<Vec<Rule>, CatalogueError> {
-    let rows = sqlx::query("SELECT * FROM agent_rules WHERE agent = $1 ORDER BY position")
+    let rows = query("SELECT * FROM agent_rules WHERE agent = $1 ORDER BY position")
         .bind(name.as_str())
         .fetch_all(connection)
         .await?;
@@ -390,12 +384,9 @@ async fn replace_rules(
     name: &AgentName,
     rules: &[Rule],
 ) -> Result<(), CatalogueError> {
-    sqlx::query("DELETE FROM agent_rules WHERE agent = $1")
-        .bind(name.as_str())
-        .execute(&mut *tx)
-        .await?;
+    query("DELETE FROM agent_rules WHERE agent = $1").bind(name.as_str()).execute(&mut *tx).await?;
     for (position, rule) in (0i64..).zip(rules) {
-        sqlx::query(
+        query(
             "INSERT INTO agent_rules (agent, position, operations, planes, scope) \
              VALUES ($1, $2, $3, $4, $5)",
         )

@@ -2,7 +2,7 @@
 //! line shows.
 
 use super::Catalogue;
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, Row, query};
 use super::error::CatalogueError;
 use super::fields::{Fields, big};
 use super::page;
@@ -80,6 +80,8 @@ events! {
     Listed = "listed";
     /// A logical file was removed, or that was refused.
     Removed = "removed";
+    /// An earlier generation of a logical file was made current again.
+    RolledBack = "rolled-back";
 }
 
 /// How it ended.
@@ -266,7 +268,7 @@ pub(super) async fn append(
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
     // Takes the head's row: in every dialect, appenders queue here.
-    let head = sqlx::query("UPDATE audit_head SET seq = seq + 1 WHERE id = 1 RETURNING seq, hash")
+    let head = query("UPDATE audit_head SET seq = seq + 1 WHERE id = 1 RETURNING seq, hash")
         .fetch_one(&mut *tx)
         .await?;
     let head = Fields::new("audit_head", &head);
@@ -286,7 +288,7 @@ pub(super) async fn append(
         hash: Digest([0; 32]),
     };
     line.hash = line.chained();
-    sqlx::query(
+    query(
         "INSERT INTO audit (seq, at_ms, actor, agent, event, job, plane, target, result, detail, \
          prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
@@ -304,7 +306,7 @@ pub(super) async fn append(
     .bind(line.hash.0.to_vec())
     .execute(&mut *tx)
     .await?;
-    sqlx::query("UPDATE audit_head SET hash = $1 WHERE id = 1")
+    query("UPDATE audit_head SET hash = $1 WHERE id = 1")
         .bind(line.hash.0.to_vec())
         .execute(&mut *tx)
         .await?;
@@ -330,7 +332,7 @@ impl Catalogue {
     ///
     /// The catalogue failed.
     pub async fn audit_tail(&self, limit: u32) -> Result<Vec<AuditLine>, CatalogueError> {
-        let rows = sqlx::query("SELECT * FROM audit ORDER BY seq DESC LIMIT $1")
+        let rows = query("SELECT * FROM audit ORDER BY seq DESC LIMIT $1")
             .bind(page(limit))
             .fetch_all(self.store.readers())
             .await?;
@@ -358,10 +360,9 @@ impl Catalogue {
     /// The first fault found.
     pub async fn verify_audit(&self) -> Result<AuditSummary, AuditFault> {
         let mut snapshot = self.store.snapshot().await.map_err(AuditFault::Catalogue)?;
-        let head = sqlx::query("SELECT seq, hash FROM audit_head WHERE id = 1")
+        let head = query("SELECT seq, hash FROM audit_head WHERE id = 1")
             .fetch_one(&mut *snapshot)
-            .await
-            .map_err(CatalogueError::from)?;
+            .await?;
         let head = Fields::new("audit_head", &head);
         let (expected, head) = (head.number("seq")?, Digest(head.array("hash")?));
         let (mut seq, mut prev) = (0, Digest([0; 32]));
@@ -392,7 +393,7 @@ async fn lines_after(
     seq: u64,
     limit: u32,
 ) -> Result<Vec<AuditLine>, CatalogueError> {
-    let rows = sqlx::query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
+    let rows = query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
         .bind(big(seq)?)
         .bind(page(limit))
         .fetch_all(connection)

@@ -2,10 +2,11 @@
 
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
 use super::audit::{AuditEvent, AuditResult, append};
-use super::dialect::{Connection, Tx};
+use super::dialect::{Connection, Tx, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
+use super::kept::{keep, retire_hpcc};
 use super::records::{JobRecord, attributes_text, operator};
 use super::{Catalogue, copies};
 use serde_json::json;
@@ -93,9 +94,7 @@ async fn publish(
     }
     let receipt = receipt(job, &content, Some(file.next), now_ms);
     let signed = sign(&receipt);
-    if let Some(current) = file.current {
-        retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await?;
-    }
+    step_aside(tx, job, target, (&file, now_ms)).await?;
     write_generation(tx, job, &receipt, (&content, &signed)).await?;
     if copies::release(tx, job.job).await? > 0 {
         copied(tx, job.job).await?;
@@ -103,6 +102,33 @@ async fn publish(
     move_parts(tx, job, target, file.next).await?;
     finish(tx, job, &receipt, &signed).await?;
     Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
+}
+
+/// Ends what the job replaces. Where a pointer names it to readers of the plane, or will name what
+/// comes, its parts stay until that pointer is right.
+async fn step_aside(
+    tx: &mut Connection,
+    job: &JobRecord,
+    target: (&PlaneName, &LogicalName),
+    (file, now_ms): (&Held, i64),
+) -> Result<(), CatalogueError> {
+    let same_places = job.layout.kept.is_none();
+    if same_places && !file.pointed {
+        let Some(current) = file.current else { return Ok(()) };
+        return retire(tx, target, (current, "replaced"), Some(job.job), now_ms).await;
+    }
+    if let Some(current) = file.current {
+        keep(tx, target, current, now_ms).await?;
+    }
+    if same_places {
+        retire_hpcc(tx, target, "replaced", Some(job.job), now_ms).await?;
+    }
+    query("UPDATE logical_files SET pointer = 2 WHERE plane = $1 AND name = $2")
+        .bind(target.0.as_str())
+        .bind(target.1.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
@@ -147,6 +173,8 @@ pub(super) async fn refused(mut tx: Tx, job: &JobRecord, error: JobError, now_ms
 struct Held {
     current: Option<Generation>,
     next: Generation,
+    /// Whether a pointer stands on the plane, or may.
+    pointed: bool,
 }
 
 /// The logical file, if the job holds its lease.
@@ -155,9 +183,9 @@ async fn hold(
     job: &JobRecord,
     (plane, name): (&PlaneName, &LogicalName),
 ) -> Result<Held, JobError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE logical_files SET last = last \
-         WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last",
+         WHERE plane = $1 AND name = $2 AND holder = $3 RETURNING current, last, pointer",
     )
     .bind(plane.as_str())
     .bind(name.as_str())
@@ -170,7 +198,7 @@ async fn hold(
     let fields = Fields::new("logical_files", &row);
     let last: u64 = fields.number("last")?;
     let current = fields.number_opt("current")?.map(Generation);
-    Ok(Held { current, next: Generation(last + 1) })
+    Ok(Held { current, next: Generation(last + 1), pointed: fields.flag("pointer")? })
 }
 
 /// Adds up the parts of a job that are in `state`, page by page in part order.
@@ -182,7 +210,7 @@ pub(super) async fn content(
     let (mut list, mut after) = (ListDigest::default(), -1i64);
     let (mut parts, mut bytes, mut records) = (0u32, 0u64, Some(0u64));
     loop {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT part, length, digest, records FROM job_parts WHERE job = $1 AND part > $2 \
              AND state = $3 ORDER BY part LIMIT $4",
         )
@@ -240,7 +268,7 @@ pub(super) async fn retire(
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
     let generation = big(generation.0)?;
-    sqlx::query(
+    query(
         "INSERT INTO discards (plane, path, since_ms, reason, length, digest) \
          SELECT plane, path, $4, $5, length, digest FROM generation_parts \
          WHERE plane = $1 AND name = $2 AND generation = $3 AND path NOT IN (SELECT path \
@@ -254,13 +282,13 @@ pub(super) async fn retire(
     .bind(kept_by.map(|job| job.0.to_vec()))
     .execute(&mut *tx)
     .await?;
-    sqlx::query("DELETE FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3")
+    query("DELETE FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3")
         .bind(plane.as_str())
         .bind(name.as_str())
         .bind(generation)
         .execute(&mut *tx)
         .await?;
-    sqlx::query(
+    query(
         "UPDATE generations SET state = $4, ended_ms = $5 \
          WHERE plane = $1 AND name = $2 AND generation = $3",
     )
@@ -271,7 +299,7 @@ pub(super) async fn retire(
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE jobs SET litter = 1 WHERE litter = 0 AND job = (SELECT job FROM generations \
          WHERE plane = $1 AND name = $2 AND generation = $3) \
          AND EXISTS (SELECT 1 FROM origin_sources s WHERE s.job = jobs.job)",
@@ -291,10 +319,11 @@ async fn write_generation(
     (content, signed): (&Content, &[u8]),
 ) -> Result<(), CatalogueError> {
     let generation = receipt.generation.expect("a spray commits a generation");
-    sqlx::query(
+    query(
         "INSERT INTO generations (plane, name, generation, state, job, wuid, agent, parts, bytes, \
-         records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt) \
-         VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         records, committed_ms, attributes, dir_per_part, devices, lfn_hash, receipt, \
+         keep_generations) \
+         VALUES ($1, $2, $3, 'live', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(receipt.plane.as_str())
     .bind(receipt.target.as_str())
@@ -311,6 +340,7 @@ async fn write_generation(
     .bind(i64::from(job.layout.devices))
     .bind(i64::from(job.layout.lfn_hash))
     .bind(signed)
+    .bind(job.layout.keep_generations())
     .execute(tx)
     .await?;
     Ok(())
@@ -324,7 +354,7 @@ async fn move_parts(
     (plane, name): (&PlaneName, &LogicalName),
     generation: Generation,
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
+    query(
         "INSERT INTO generation_parts (plane, name, generation, part, path, length, digest, \
          crc32, records, header, footer) SELECT $1, $2, $3, part, path, length, digest, crc32, \
          records, header, footer FROM job_parts WHERE job = $4",
@@ -336,7 +366,7 @@ async fn move_parts(
     .execute(&mut *tx)
     .await?;
     // What was to be deleted at these places is not there any more.
-    sqlx::query(
+    query(
         "DELETE FROM discards WHERE plane = $1 \
          AND path IN (SELECT path FROM job_parts WHERE job = $2)",
     )
@@ -344,7 +374,7 @@ async fn move_parts(
     .bind(job.job.0.to_vec())
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE logical_files SET current = $3, last = $3, holder = NULL \
          WHERE plane = $1 AND name = $2",
     )
@@ -358,7 +388,7 @@ async fn move_parts(
 
 /// Notes that all of the job's bytes are stored, which the store copied by itself.
 async fn copied(tx: &mut Connection, job: JobId) -> Result<(), CatalogueError> {
-    sqlx::query("UPDATE jobs SET bytes_durable = bytes WHERE job = $1")
+    query("UPDATE jobs SET bytes_durable = bytes WHERE job = $1")
         .bind(job.0.to_vec())
         .execute(tx)
         .await?;
@@ -372,7 +402,7 @@ pub(super) async fn finish(
     receipt: &Receipt,
     signed: &[u8],
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
+    query(
         "UPDATE jobs SET state = 'committed', finished_ms = $2, generation = $3, receipt = $4, \
          litter = CASE WHEN EXISTS (SELECT 1 FROM job_parts WHERE job = $1 AND state = 'open') \
          THEN 2 ELSE 1 END WHERE job = $1",

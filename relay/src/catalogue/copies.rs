@@ -2,7 +2,7 @@
 //! from, which stays until the copy is committed or given up.
 
 use super::Catalogue;
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{fence, load_job};
@@ -61,7 +61,7 @@ impl Catalogue {
         if !is_settled(&mut tx, &from).await? {
             return Ok(false);
         }
-        sqlx::query(
+        query(
             "INSERT INTO part_copies (job, part, plane, path, read_back) \
              SELECT $1, part, plane, path, $5 FROM generation_parts WHERE plane = $2 \
              AND name = $3 AND generation = $4 AND length > 0",
@@ -89,7 +89,7 @@ impl Catalogue {
         job: JobId,
         (first, last): (PartIndex, PartIndex),
     ) -> Result<BTreeMap<PartIndex, PartCopy>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT part, plane, path, read_back FROM part_copies WHERE job = $1 AND part >= $2 \
              AND part <= $3",
         )
@@ -111,7 +111,7 @@ impl Catalogue {
 /// Whether the generation is the one its name means, and no sealed job is about to replace it. It
 /// stays so until the transaction ends.
 async fn is_settled(tx: &mut Connection, from: &CopiedFrom<'_>) -> Result<bool, CatalogueError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 AND current = $3 \
          RETURNING holder",
     )
@@ -130,7 +130,7 @@ async fn is_settled(tx: &mut Connection, from: &CopiedFrom<'_>) -> Result<bool, 
 
 /// Forgets what the parts of a job that ends are copied from, and says how many there were.
 pub(super) async fn release(tx: &mut Connection, job: JobId) -> Result<u64, CatalogueError> {
-    let released = sqlx::query("DELETE FROM part_copies WHERE job = $1")
+    let released = query("DELETE FROM part_copies WHERE job = $1")
         .bind(job.0.to_vec())
         .execute(tx)
         .await?;

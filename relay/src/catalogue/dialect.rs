@@ -1,126 +1,148 @@
-//! Everything that is particular to SQLite: connections, transactions, migrations, error codes.
+//! Everything that knows which engine holds the catalogue: SQLite in a file, or PostgreSQL.
 //!
-//! The statements elsewhere are the same text for PostgreSQL. Where a decision reads before it
-//! writes, it first takes the row with an `UPDATE … RETURNING`, which locks it there.
+//! The statements elsewhere are one text for both: `$1` placeholders, `ON CONFLICT`, `RETURNING`,
+//! numbers as BIGINT, times as milliseconds, and nothing that only one of them reads.
 
+mod migrations;
+mod postgres;
+mod query;
+mod sqlite;
+
+pub(super) use query::{Row, query};
+
+#[cfg(test)]
+pub(super) use migrations::MIGRATIONS;
+#[cfg(test)]
+pub(super) use sqlite::migrations as sqlite_migrations;
+
+use super::Place;
 use super::error::CatalogueError;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{SqlSafeStr, Sqlite, Transaction};
-use std::path::Path;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
-/// One row of a result.
-pub(super) type Row = sqlx::sqlite::SqliteRow;
-
-/// One connection, in a transaction or not.
-pub(super) type Connection = sqlx::SqliteConnection;
-
-/// A transaction; rolled back when dropped.
-pub(super) type Tx = Transaction<'static, Sqlite>;
-
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Connections that read; they never wait for the writer.
-const READERS_MAX: u32 = 4;
-
-const MIGRATIONS: [(i64, &str, &str); 4] = [
-    (1, "catalogue", include_str!("../../migrations/sqlite/0001_catalogue.sql")),
-    (2, "origins", include_str!("../../migrations/sqlite/0002_origins.sql")),
-    (4, "uploads", include_str!("../../migrations/sqlite/0004_uploads.sql")),
-    (6, "stored parts", include_str!("../../migrations/sqlite/0006_stored_parts.sql")),
-];
-
-/// The connections to one database file.
+/// The connections to one catalogue. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Store {
-    /// One connection: SQLite has one writer, and waiting for it here is fairer than in the file.
-    writer: SqlitePool,
-    readers: SqlitePool,
+pub(super) enum Store {
+    /// A file on this host.
+    Sqlite(sqlite::Store),
+    /// A server that several replicas share.
+    Postgres(postgres::Store),
 }
 
+/// One connection, in a transaction or not.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// To the file.
+    Sqlite(sqlite::Session),
+    /// To the server.
+    Postgres(postgres::Session),
+}
+
+/// A transaction; rolled back when dropped.
+#[derive(Debug)]
+pub(super) struct Tx(Connection);
+
+/// Where a statement that only reads finds a connection for itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readers<'a>(&'a Store);
+
 impl Store {
-    /// Opens the file, makes it where `create` says so, and migrates it.
-    pub(super) async fn open(path: &Path, create: bool) -> Result<Self, CatalogueError> {
-        let cannot = |source| CatalogueError::Open { path: path.to_owned(), source };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .synchronous(SqliteSynchronous::Full)
-            .statement_cache_capacity(256);
-        let writing =
-            options.clone().create_if_missing(create).journal_mode(SqliteJournalMode::Wal);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(writing)
-            .await
-            .map_err(cannot)?;
-        migrate(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(cannot)?;
-        Ok(Self { writer, readers })
+    /// Opens the catalogue and brings it to this version's layout. A file is made only where
+    /// `create` says so; the tables on a server are made whenever they are missing.
+    pub(super) async fn open(place: &Place, create: bool) -> Result<Self, CatalogueError> {
+        match place {
+            Place::File(path) => Ok(Self::Sqlite(sqlite::Store::open(path, create).await?)),
+            Place::Postgres { url, password_file } => {
+                let options = postgres::options(url, password_file.as_deref())?;
+                Ok(Self::Postgres(postgres::Store::open(options).await?))
+            }
+        }
     }
 
     pub(super) async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => store.close().await,
+        }
     }
 
-    /// Begins a transaction that writes. It holds the database's only writing right from the
-    /// start, so nothing it has read can change before it commits.
+    /// Begins a transaction that decides: until it ends no other one of these runs, in any process,
+    /// so nothing it has read can change before it commits but what [`Self::begin_guarded`] allows.
     pub(super) async fn begin(&self) -> Result<Tx, CatalogueError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(Tx(match self {
+            Self::Sqlite(store) => Connection::Sqlite(store.begin().await?),
+            Self::Postgres(store) => Connection::Postgres(store.begin_alone().await?),
+        }))
+    }
+
+    /// Begins a transaction that does not wait for those of [`Self::begin`], for statements that
+    /// stand guard themselves.
+    ///
+    /// It may only change rows whose right to be changed each statement states in its own `WHERE`
+    /// (job, epoch and state), and rows that hang on such a row after it has been changed in the same
+    /// transaction. With PostgreSQL the change locks that row: whoever takes the job to another
+    /// epoch or state must change the same row, so one of the two waits, and the second sees what
+    /// the first committed (READ COMMITTED looks at the newest version again before it changes it).
+    /// Either the progress was there before the decision, or its `WHERE` finds nothing.
+    pub(super) async fn begin_guarded(&self) -> Result<Tx, CatalogueError> {
+        Ok(Tx(match self {
+            Self::Sqlite(store) => Connection::Sqlite(store.begin().await?),
+            Self::Postgres(store) => Connection::Postgres(store.begin().await?),
+        }))
     }
 
     /// Begins a transaction that reads: one snapshot for all its statements.
     pub(super) async fn snapshot(&self) -> Result<Tx, CatalogueError> {
-        Ok(self.readers.begin().await?)
+        Ok(Tx(match self {
+            Self::Sqlite(store) => Connection::Sqlite(store.snapshot().await?),
+            Self::Postgres(store) => Connection::Postgres(store.snapshot().await?),
+        }))
     }
 
-    /// Connections for single statements that read.
-    pub(super) fn readers(&self) -> &SqlitePool {
-        &self.readers
+    /// For single statements that read.
+    pub(super) fn readers(&self) -> Readers<'_> {
+        Readers(self)
+    }
+
+    /// Whether processes on several hosts may share this catalogue.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
     }
 }
 
-/// The steps to this version's layout, oldest first.
-pub(super) fn migrations() -> Vec<Migration> {
-    let step = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    MIGRATIONS.map(step).to_vec()
+impl Readers<'_> {
+    async fn connection(self) -> Result<Connection, CatalogueError> {
+        Ok(match self.0 {
+            Store::Sqlite(store) => Connection::Sqlite(store.reader().await?),
+            Store::Postgres(store) => Connection::Postgres(store.reader().await?),
+        })
+    }
 }
 
-/// Brings the layout up to date in one transaction, so that two processes that open an empty file
-/// at once do it once.
-async fn migrate(writer: &SqlitePool) -> Result<(), CatalogueError> {
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let migrator = Migrator::with_migrations(migrations());
-    migrator.run_direct(None, &mut *tx, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => CatalogueError::Newer { version },
-        source => CatalogueError::Migrate { source },
-    })?;
-    tx.commit().await?;
-    Ok(())
+impl Tx {
+    /// Makes what the transaction did durable and visible.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was done; after [`CatalogueError::Unavailable`] it may have been all the same, so
+    /// whoever tries again must find the same end either way.
+    pub(super) async fn commit(self) -> Result<(), CatalogueError> {
+        match self.0 {
+            Connection::Sqlite(session) => session.commit().await,
+            Connection::Postgres(session) => session.commit().await,
+        }
+    }
 }
 
-/// What a failure of the database means.
-pub(super) fn classify(source: sqlx::Error) -> CatalogueError {
-    let code = match &source {
-        sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
-        sqlx::Error::PoolTimedOut => return CatalogueError::Busy,
-        _ => None,
-    };
-    // The low byte is the primary code: SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL.
-    match code.map(|code| code & 0xff) {
-        Some(5 | 6) => CatalogueError::Busy,
-        Some(13) => CatalogueError::Full,
-        _ => CatalogueError::Database { source },
+impl Deref for Tx {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
     }
 }

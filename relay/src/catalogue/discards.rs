@@ -3,7 +3,7 @@
 //! A row is made in the transaction that made its file garbage. Deleting is claim, delete, confirm:
 //! a claim keeps every job from putting something at the same place until it is confirmed.
 
-use super::dialect::Row;
+use super::dialect::{Row, query};
 use super::error::CatalogueError;
 use super::fields::Fields;
 use super::{Catalogue, page, tags};
@@ -87,7 +87,7 @@ impl Catalogue {
         limit: u32,
     ) -> Result<Vec<Discard>, CatalogueError> {
         let rows =
-            sqlx::query("SELECT * FROM discards WHERE plane = $1 ORDER BY since_ms, path LIMIT $2")
+            query("SELECT * FROM discards WHERE plane = $1 ORDER BY since_ms, path LIMIT $2")
                 .bind(plane.as_str())
                 .bind(page(limit))
                 .fetch_all(self.store.readers())
@@ -112,7 +112,7 @@ impl Catalogue {
         now_ms: i64,
     ) -> Result<Vec<Discard>, CatalogueError> {
         let mut tx = self.store.begin().await?;
-        let rows = sqlx::query(
+        let rows = query(
             "UPDATE discards SET claimed_ms = $4 WHERE plane = $1 AND path IN (SELECT d.path \
              FROM discards d WHERE d.plane = $1 AND d.since_ms <= $2 \
              AND (d.claimed_ms IS NULL OR d.claimed_ms <= $5) \
@@ -146,7 +146,7 @@ impl Catalogue {
     pub async fn discarded(&self, claimed: &[Discard]) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for discard in claimed {
-            let gone = sqlx::query(
+            let gone = query(
                 "DELETE FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms = $3",
             )
             .bind(discard.plane.as_str())

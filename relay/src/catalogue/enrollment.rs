@@ -3,7 +3,7 @@
 use super::Catalogue;
 use super::agents::{AgentError, AgentRecord, AgentState, changed, load_agent, lock_agent};
 use super::audit::{Actor, AuditEntry, AuditEvent, AuditResult, append};
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::CatalogueError;
 use super::fields::{Fields, big};
 use serde_json::json;
@@ -97,7 +97,7 @@ impl Catalogue {
             }
         }
         append(&mut tx, &entry, now_ms).await?;
-        tx.commit().await.map_err(CatalogueError::from)?;
+        tx.commit().await?;
         outcome
     }
 
@@ -130,7 +130,7 @@ impl Catalogue {
         let outcome = match decision {
             RenewalDecision::Repeat => return Ok(issued.generation),
             RenewalDecision::Advance(next) => {
-                sqlx::query(
+                query(
                     "UPDATE agents SET generation = $2, session_key_hash = $3, last_seen_ms = $4 \
                      WHERE name = $1",
                 )
@@ -138,14 +138,14 @@ impl Catalogue {
                 .bind(big(next.0)?)
                 .bind(session_key.hash().as_bytes().to_vec())
                 .bind(now_ms)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
                 Ok(next)
             }
             RenewalDecision::Diverged => {
-                sqlx::query("UPDATE agents SET state = 'locked' WHERE name = $1")
+                query("UPDATE agents SET state = 'locked' WHERE name = $1")
                     .bind(name.as_str())
-                    .execute(&mut *tx)
+                    .execute(&mut tx)
                     .await?;
                 entry.event = AuditEvent::AgentLocked;
                 entry.result = AuditResult::Refused(RefusalCode::AgentCloned);
@@ -166,14 +166,13 @@ async fn redeem(
     now_ms: i64,
 ) -> Result<IdentityGeneration, TokenRefusal> {
     let name = redemption.agent.as_str();
-    let row = sqlx::query(
+    let row = query(
         "UPDATE agents SET generation = generation WHERE name = $1 \
          RETURNING token_hash, token_expires_ms, token_used_ms",
     )
     .bind(name)
     .fetch_optional(&mut *tx)
-    .await
-    .map_err(CatalogueError::from)?;
+    .await?;
     let row = row.ok_or(TokenRefusal::Unknown)?;
     let fields = Fields::new("agents", &row);
     if TokenHash::from_bytes(fields.array("token_hash")?) != redemption.token_hash {
@@ -192,7 +191,7 @@ async fn redeem(
         return Err(TokenRefusal::Revoked);
     }
     let next = generation.next();
-    sqlx::query(
+    query(
         "UPDATE agents SET state = 'enrolled', generation = $2, bound_key = $3, \
          session_key_hash = $4, token_used_ms = $5, enrolled_ms = $5, last_seen_ms = $5 \
          WHERE name = $1 AND token_used_ms IS NULL",
@@ -203,8 +202,7 @@ async fn redeem(
     .bind(redemption.session_key_hash.as_bytes().to_vec())
     .bind(now_ms)
     .execute(&mut *tx)
-    .await
-    .map_err(CatalogueError::from)?;
+    .await?;
     changed(tx).await?;
     Ok(next)
 }

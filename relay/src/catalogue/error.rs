@@ -5,6 +5,7 @@ use super::records::JobRecord;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::{AttributesError, JobState};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -19,6 +20,28 @@ pub enum CatalogueError {
         path: PathBuf,
         /// What the database says.
         source: sqlx::Error,
+    },
+    /// The server refuses the connection, or cannot be used: address, name, password or certificate.
+    #[error("catalogue {at} cannot be connected to")]
+    Connect {
+        /// User, host, port and database.
+        at: String,
+        /// What the driver or the server says.
+        source: sqlx::Error,
+    },
+    /// The role finds no schema to keep tables in.
+    #[error("catalogue {at} has no schema on the role's search path")]
+    Schema {
+        /// User, host, port and database.
+        at: String,
+    },
+    /// The file of the password cannot be read.
+    #[error("cannot read the catalogue's password from {path}", path = path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// A newer version has changed the layout.
     #[error("catalogue has layout {version}, which is newer than this version knows")]
@@ -35,6 +58,13 @@ pub enum CatalogueError {
     /// Another process or too many requests hold it. Worth trying again.
     #[error("catalogue is busy")]
     Busy,
+    /// The server is away, was lost on the way, or ended the transaction. Worth trying again; what
+    /// was asked for may have been done all the same.
+    #[error("catalogue is not available")]
+    Unavailable {
+        /// What the driver or the server says.
+        source: sqlx::Error,
+    },
     /// The disk that holds it is full.
     #[error("catalogue has no room on its disk")]
     Full,
@@ -61,19 +91,18 @@ pub enum CatalogueError {
 }
 
 impl CatalogueError {
+    /// Whether the same may succeed in a while without anybody's doing.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::Unavailable { .. })
+    }
+
     /// What a peer is told.
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::Busy => Refusal::new(RefusalCode::Busy, "catalogue"),
+            Self::Busy | Self::Unavailable { .. } => Refusal::new(RefusalCode::Busy, "catalogue"),
             Self::TooLarge { .. } => Refusal::new(RefusalCode::LimitExceeded, self.to_string()),
             _ => Refusal::new(RefusalCode::Internal, "catalogue"),
         }
-    }
-}
-
-impl From<sqlx::Error> for CatalogueError {
-    fn from(source: sqlx::Error) -> Self {
-        super::dialect::classify(source)
     }
 }
 
@@ -220,11 +249,5 @@ impl JobError {
             _ if job.epoch != named => Self::Stale { job: job.job, named, current: job.epoch },
             state => Self::State { job: job.job, state },
         }
-    }
-}
-
-impl From<sqlx::Error> for JobError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Catalogue(source.into())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::dialect::Row;
 use super::error::CatalogueError;
-use sqlx::Row as _;
 
 /// The columns of one row. What does not fit names its table and column.
 pub(super) struct Fields<'r> {

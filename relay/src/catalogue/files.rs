@@ -1,6 +1,6 @@
 //! Reading logical files: what a name means, its parts, and which names there are.
 
-use super::dialect::Row;
+use super::dialect::{Row, query};
 use super::error::CatalogueError;
 use super::fields::{Fields, big};
 use super::records::GenerationRecord;
@@ -60,6 +60,21 @@ impl StoredPart {
     }
 }
 
+/// A page of names, as a text that a test can put something before.
+///
+/// The range stands twice, because PostgreSQL may read both tables side by side and would begin with
+/// the first name in the one whose range it is not told.
+macro_rules! list_logical {
+    () => {
+        "SELECT l.name, g.bytes, g.parts, g.committed_ms FROM logical_files l \
+         JOIN generations g ON g.plane = l.plane AND g.name = l.name \
+         AND g.generation = l.current WHERE l.plane = $1 AND l.current IS NOT NULL \
+         AND l.name > $2 AND l.name < $3 AND g.name > $2 AND g.name < $3 ORDER BY l.name LIMIT $4"
+    };
+}
+#[cfg(test)]
+pub(super) use list_logical;
+
 impl Catalogue {
     /// The current generation of a logical file; `None` when the name means nothing.
     ///
@@ -71,7 +86,7 @@ impl Catalogue {
         plane: &PlaneName,
         name: &LogicalName,
     ) -> Result<Option<GenerationRecord>, CatalogueError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT g.* FROM logical_files l JOIN generations g ON g.plane = l.plane \
              AND g.name = l.name AND g.generation = l.current WHERE l.plane = $1 AND l.name = $2",
         )
@@ -83,6 +98,7 @@ impl Catalogue {
     }
 
     /// Whether a sealed job is about to replace the parts of this name: some may be replaced already.
+    /// One whose parts have a directory of their own replaces none.
     ///
     /// # Errors
     ///
@@ -92,9 +108,10 @@ impl Catalogue {
         plane: &PlaneName,
         name: &LogicalName,
     ) -> Result<bool, CatalogueError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT 1 FROM logical_files l JOIN jobs j ON j.job = l.holder \
-             WHERE l.plane = $1 AND l.name = $2 AND j.state = 'sealed'",
+             WHERE l.plane = $1 AND l.name = $2 AND j.state = 'sealed' \
+             AND j.keep_generations = 0",
         )
         .bind(plane.as_str())
         .bind(name.as_str())
@@ -114,14 +131,13 @@ impl Catalogue {
         name: &LogicalName,
         generation: Generation,
     ) -> Result<Option<GenerationRecord>, CatalogueError> {
-        let row = sqlx::query(
-            "SELECT * FROM generations WHERE plane = $1 AND name = $2 AND generation = $3",
-        )
-        .bind(plane.as_str())
-        .bind(name.as_str())
-        .bind(big(generation.0)?)
-        .fetch_optional(self.store.readers())
-        .await?;
+        let row =
+            query("SELECT * FROM generations WHERE plane = $1 AND name = $2 AND generation = $3")
+                .bind(plane.as_str())
+                .bind(name.as_str())
+                .bind(big(generation.0)?)
+                .fetch_optional(self.store.readers())
+                .await?;
         row.as_ref().map(GenerationRecord::read).transpose()
     }
 
@@ -138,7 +154,7 @@ impl Catalogue {
         after: Option<PartIndex>,
         limit: u32,
     ) -> Result<Vec<StoredPart>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM generation_parts WHERE plane = $1 AND name = $2 AND generation = $3 \
              AND part > $4 ORDER BY part LIMIT $5",
         )
@@ -165,18 +181,13 @@ impl Catalogue {
         limit: u32,
     ) -> Result<Vec<Entry>, CatalogueError> {
         let (prefix, end) = range(scope);
-        let rows = sqlx::query(
-            "SELECT l.name, g.bytes, g.parts, g.committed_ms FROM logical_files l \
-             JOIN generations g ON g.plane = l.plane AND g.name = l.name \
-             AND g.generation = l.current WHERE l.plane = $1 AND l.current IS NOT NULL \
-             AND l.name > $2 AND l.name < $3 ORDER BY l.name LIMIT $4",
-        )
-        .bind(plane.as_str())
-        .bind(after.max(&prefix))
-        .bind(end)
-        .bind(page(limit))
-        .fetch_all(self.store.readers())
-        .await?;
+        let rows = query(list_logical!())
+            .bind(plane.as_str())
+            .bind(after.max(&prefix))
+            .bind(end)
+            .bind(page(limit))
+            .fetch_all(self.store.readers())
+            .await?;
         rows.iter().map(entry).collect()
     }
 
@@ -190,7 +201,7 @@ impl Catalogue {
         plane: &PlaneName,
         path: &str,
     ) -> Result<bool, CatalogueError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2) + \
              (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) AS live",
         )
@@ -203,7 +214,7 @@ impl Catalogue {
 }
 
 /// The names in a scope lie strictly between these two texts, compared by bytes.
-fn range(scope: &Scope) -> (String, String) {
+pub(super) fn range(scope: &Scope) -> (String, String) {
     if scope.segments().is_empty() {
         // No name has a character behind `}`.
         return (String::new(), "~".to_owned());
@@ -212,7 +223,7 @@ fn range(scope: &Scope) -> (String, String) {
     (format!("{scope}::"), format!("{scope}:;"))
 }
 
-fn entry(row: &Row) -> Result<Entry, CatalogueError> {
+pub(super) fn entry(row: &Row) -> Result<Entry, CatalogueError> {
     let fields = Fields::new("logical_files", row);
     Ok(Entry {
         kind: EntryKind::LogicalFile,

@@ -1,7 +1,7 @@
 //! Jobs as a whole: looking them up, taking them over, giving them up, forgetting what they left.
 
 use super::audit::{Actor, AuditEntry, AuditEvent, append};
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::records::{JobKey, JobRecord, PartRecord};
@@ -30,12 +30,8 @@ impl Catalogue {
     /// The catalogue failed.
     pub async fn job(&self, key: &JobKey) -> Result<Option<JobRecord>, CatalogueError> {
         let query = match key {
-            JobKey::Id(job) => {
-                sqlx::query("SELECT * FROM jobs WHERE job = $1").bind(job.0.to_vec())
-            }
-            JobKey::Wuid(wuid) => {
-                sqlx::query("SELECT * FROM jobs WHERE wuid = $1").bind(wuid.as_str())
-            }
+            JobKey::Id(job) => query("SELECT * FROM jobs WHERE job = $1").bind(job.0.to_vec()),
+            JobKey::Wuid(wuid) => query("SELECT * FROM jobs WHERE wuid = $1").bind(wuid.as_str()),
         };
         let row = query.fetch_optional(self.store.readers()).await?;
         row.as_ref().map(JobRecord::read).transpose()
@@ -52,7 +48,7 @@ impl Catalogue {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<JobRecord>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM jobs WHERE number < $1 AND ($2 IS NULL OR state = $2) \
              AND ($3 IS NULL OR agent = $3) AND ($4 IS NULL OR plane = $4) \
              ORDER BY number DESC LIMIT $5",
@@ -95,7 +91,7 @@ impl Catalogue {
         before_ms: i64,
         limit: u32,
     ) -> Result<Vec<JobRecord>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM jobs WHERE state = $1 AND touched_ms < $2 ORDER BY touched_ms LIMIT $3",
         )
         .bind(state.as_str())
@@ -118,14 +114,13 @@ impl Catalogue {
         after: Option<PartIndex>,
         limit: u32,
     ) -> Result<Vec<PartRecord>, CatalogueError> {
-        let rows = sqlx::query(
-            "SELECT * FROM job_parts WHERE job = $1 AND part > $2 ORDER BY part LIMIT $3",
-        )
-        .bind(job.0.to_vec())
-        .bind(after.map_or(-1, |part| i64::from(part.0)))
-        .bind(page(limit))
-        .fetch_all(self.store.readers())
-        .await?;
+        let rows =
+            query("SELECT * FROM job_parts WHERE job = $1 AND part > $2 ORDER BY part LIMIT $3")
+                .bind(job.0.to_vec())
+                .bind(after.map_or(-1, |part| i64::from(part.0)))
+                .bind(page(limit))
+                .fetch_all(self.store.readers())
+                .await?;
         rows.iter().map(PartRecord::read).collect()
     }
 
@@ -201,7 +196,7 @@ impl Catalogue {
     ///
     /// The catalogue failed.
     pub async fn jobs_to_collect(&self, limit: u32) -> Result<Vec<JobRecord>, CatalogueError> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE litter = 2 ORDER BY number LIMIT $1")
+        let rows = query("SELECT * FROM jobs WHERE litter = 2 ORDER BY number LIMIT $1")
             .bind(page(limit))
             .fetch_all(self.store.readers())
             .await?;
@@ -215,9 +210,9 @@ impl Catalogue {
     /// The catalogue failed.
     pub async fn collected(&self, job: JobId) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
-        sqlx::query("UPDATE jobs SET litter = 1 WHERE job = $1 AND litter = 2")
+        query("UPDATE jobs SET litter = 1 WHERE job = $1 AND litter = 2")
             .bind(job.0.to_vec())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(())
@@ -233,9 +228,9 @@ impl Catalogue {
     pub async fn forget_litter(&self, limit: u32) -> Result<u64, CatalogueError> {
         let mut tx = self.store.begin().await?;
         loop {
-            let row = sqlx::query(
-                "SELECT j.job, EXISTS (SELECT 1 FROM generations g WHERE g.plane = j.plane \
-                 AND g.name = j.target AND g.generation = j.generation AND g.state = 'live') \
+            let row = query(
+                "SELECT j.job, (SELECT COUNT(*) FROM generations g WHERE g.plane = j.plane \
+                 AND g.name = j.target AND g.generation = j.generation AND g.state IN ('live', 'kept')) \
                  AS live FROM jobs j WHERE j.litter = 1 ORDER BY j.number LIMIT 1",
             )
             .fetch_optional(&mut *tx)
@@ -246,13 +241,13 @@ impl Catalogue {
             };
             let fields = Fields::new("jobs", &row);
             let (job, live) = (JobId(fields.array("job")?), fields.flag("live")?);
-            let mut forgotten = sqlx::query(
+            let mut forgotten = query(
                 "DELETE FROM job_parts WHERE job = $1 AND part IN (SELECT part FROM job_parts \
                  WHERE job = $1 ORDER BY part LIMIT $2)",
             )
             .bind(job.0.to_vec())
             .bind(page(limit))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?
             .rows_affected();
             if forgotten == 0 {
@@ -265,9 +260,9 @@ impl Catalogue {
                 tx.commit().await?;
                 return Ok(forgotten);
             }
-            sqlx::query("UPDATE jobs SET litter = 0 WHERE job = $1")
+            query("UPDATE jobs SET litter = 0 WHERE job = $1")
                 .bind(job.0.to_vec())
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
     }
@@ -277,7 +272,7 @@ pub(super) async fn load_job(
     connection: &mut Connection,
     job: JobId,
 ) -> Result<Option<JobRecord>, CatalogueError> {
-    let row = sqlx::query("SELECT * FROM jobs WHERE job = $1")
+    let row = query("SELECT * FROM jobs WHERE job = $1")
         .bind(job.0.to_vec())
         .fetch_optional(connection)
         .await?;
@@ -292,7 +287,7 @@ pub(super) async fn fence(
     epoch: Epoch,
     now_ms: i64,
 ) -> Result<JobRecord, JobError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE jobs SET touched_ms = $3 WHERE job = $1 AND epoch = $2 \
          AND state IN ('open', 'sealed') RETURNING *",
     )
@@ -316,7 +311,7 @@ pub(super) async fn bump(
     job: JobId,
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
-    sqlx::query(
+    query(
         "UPDATE jobs SET epoch = epoch + 1, touched_ms = $2 WHERE job = $1 \
          AND state IN ('open', 'sealed')",
     )
@@ -345,14 +340,14 @@ pub(super) async fn abort_job(
     entry: AuditEntry<'_>,
     now_ms: i64,
 ) -> Result<(), CatalogueError> {
-    sqlx::query("UPDATE jobs SET state = 'aborted', finished_ms = $2, litter = 2 WHERE job = $1")
+    query("UPDATE jobs SET state = 'aborted', finished_ms = $2, litter = 2 WHERE job = $1")
         .bind(job.job.0.to_vec())
         .bind(now_ms)
         .execute(&mut *tx)
         .await?;
     copies::release(tx, job.job).await?;
     if let Some((plane, name)) = job.logical() {
-        sqlx::query(
+        query(
             "UPDATE logical_files SET holder = NULL WHERE plane = $1 AND name = $2 AND holder = $3",
         )
         .bind(plane.as_str())
@@ -360,7 +355,7 @@ pub(super) async fn abort_job(
         .bind(job.job.0.to_vec())
         .execute(&mut *tx)
         .await?;
-        sqlx::query(
+        query(
             "DELETE FROM logical_files WHERE plane = $1 AND name = $2 AND last = 0 \
              AND current IS NULL AND holder IS NULL",
         )
@@ -369,7 +364,7 @@ pub(super) async fn abort_job(
         .execute(&mut *tx)
         .await?;
         if job.state == JobState::Sealed {
-            sqlx::query(
+            query(
                 "INSERT INTO discards (plane, path, since_ms, reason, length, digest) \
                  SELECT $1, p.path, $3, 'aborted', p.length, p.digest FROM job_parts p \
                  WHERE p.job = $2 AND p.state = 'sealed' AND NOT EXISTS (SELECT 1 \

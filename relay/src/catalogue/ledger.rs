@@ -1,5 +1,6 @@
 //! What the ledger of uploads has to show: those of one job, and those that a collection throws away.
 
+use super::dialect::query;
 use super::error::CatalogueError;
 use super::uploads::UploadRecord;
 use super::{Catalogue, page};
@@ -44,7 +45,7 @@ impl Catalogue {
         after: Option<&UploadRecord>,
         limit: u32,
     ) -> Result<Vec<UploadRecord>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM uploads WHERE job = $1 AND (part, upload) > ($2, $3) \
              ORDER BY part, upload LIMIT $4",
         )
@@ -70,7 +71,7 @@ impl Catalogue {
         after: Option<&UploadRecord>,
         limit: u32,
     ) -> Result<Vec<UploadRecord>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT u.* FROM uploads u JOIN jobs j ON j.job = u.job WHERE u.plane = $1 \
              AND (u.state = 'spent' OR j.litter = 2 OR (j.state = 'open' AND j.touched_ms < $2)) \
              AND (u.job, u.part, u.upload) > ($3, $4, $5) \

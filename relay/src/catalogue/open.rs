@@ -2,7 +2,7 @@
 
 use super::Catalogue;
 use super::audit::{AuditEntry, AuditEvent, AuditResult, append};
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{abort_job, about, bump, load_job};
@@ -143,10 +143,9 @@ async fn open(
     if let WriteTarget::LogicalFile { plane, name, .. } = &new.target {
         take_lease(tx, new, (plane, name), now_ms).await?;
     }
-    let row =
-        sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'jobs' RETURNING value")
-            .fetch_one(&mut *tx)
-            .await?;
+    let row = query("UPDATE counters SET value = value + 1 WHERE name = 'jobs' RETURNING value")
+        .fetch_one(&mut *tx)
+        .await?;
     let number = Fields::new("counters", &row).number("value")?;
     let wuid = wuid(number, now_ms);
     insert(tx, kind, new, (number, &wuid), now_ms).await?;
@@ -203,7 +202,7 @@ async fn take_lease(
     (plane, name): (&PlaneName, &LogicalName),
     now_ms: i64,
 ) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 \
          RETURNING current, holder",
     )
@@ -220,7 +219,7 @@ async fn take_lease(
             displace(tx, new, JobId(holder), now_ms).await?;
         }
     }
-    let taken = sqlx::query(
+    let taken = query(
         "INSERT INTO logical_files (plane, name, last, holder) VALUES ($1, $2, 0, $3) \
          ON CONFLICT (plane, name) DO UPDATE SET holder = excluded.holder \
          WHERE logical_files.holder IS NULL",
@@ -266,11 +265,11 @@ async fn insert(
         WriteTarget::LogicalFile { parts, .. } => parts,
         WriteTarget::Files { .. } => 0,
     };
-    sqlx::query(
+    query(
         "INSERT INTO jobs (job, number, wuid, agent, kind, plane, target, parts_asked, parts, \
          overwrite, plan, attributes, bytes, chunk_size, dir_per_part, devices, lfn_hash, state, \
-         epoch, opened_ms, touched_ms, bytes_durable, litter) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'open', 1, $18, $18, 0, 0)",
+         epoch, opened_ms, touched_ms, bytes_durable, litter, keep_generations) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'open', 1, $18, $18, 0, 0, $19)",
     )
     .bind(new.job.0.to_vec())
     .bind(big(number)?)
@@ -290,6 +289,7 @@ async fn insert(
     .bind(i64::from(new.layout.devices))
     .bind(i64::from(new.layout.lfn_hash))
     .bind(now_ms)
+    .bind(new.layout.keep_generations())
     .execute(tx)
     .await?;
     Ok(())

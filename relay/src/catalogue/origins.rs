@@ -1,6 +1,6 @@
 //! What the parts of a spray came from: recorded while it is open, kept as long as its generation.
 
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, Row, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::fence;
@@ -127,7 +127,7 @@ impl Catalogue {
         after: Option<SourceIndex>,
         limit: u32,
     ) -> Result<Vec<SourceNote>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM origin_sources WHERE job = $1 AND source > $2 ORDER BY source LIMIT $3",
         )
         .bind(job.0.to_vec())
@@ -152,7 +152,7 @@ impl Catalogue {
         let (part, offset) = after.map_or(Ok((-1, -1)), |(part, offset)| {
             Ok::<_, CatalogueError>((i64::from(part.0), big(offset)?))
         })?;
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT r.*, s.name FROM origin_ranges r JOIN origin_sources s ON s.job = r.job \
              AND s.source = r.source WHERE r.job = $1 AND (r.part, r.part_offset) > ($2, $3) \
              ORDER BY r.part, r.part_offset LIMIT $4",
@@ -196,7 +196,7 @@ async fn write_source(
     job: JobId,
     source: &SourceNote,
 ) -> Result<(), JobError> {
-    let written = sqlx::query(
+    let written = query(
         "INSERT INTO origin_sources (job, source, name, bytes) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (job, source) DO NOTHING",
     )
@@ -209,7 +209,7 @@ async fn write_source(
     if written.rows_affected() > 0 {
         return Ok(());
     }
-    let row = sqlx::query("SELECT * FROM origin_sources WHERE job = $1 AND source = $2")
+    let row = query("SELECT * FROM origin_sources WHERE job = $1 AND source = $2")
         .bind(job.0.to_vec())
         .bind(i64::from(source.index.0))
         .fetch_one(tx)
@@ -233,7 +233,7 @@ async fn check_sources(
         if !known.insert(range.source) {
             continue;
         }
-        let row = sqlx::query("SELECT 1 FROM origin_sources WHERE job = $1 AND source = $2")
+        let row = query("SELECT 1 FROM origin_sources WHERE job = $1 AND source = $2")
             .bind(job.0.to_vec())
             .bind(i64::from(range.source.0))
             .fetch_optional(&mut *tx)
@@ -252,7 +252,7 @@ async fn write_range(
     job: JobId,
     range: &OriginRange,
 ) -> Result<bool, JobError> {
-    let written = sqlx::query(
+    let written = query(
         "INSERT INTO origin_ranges (job, part, part_offset, source, source_offset, length) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job, part, part_offset) DO NOTHING",
     )
@@ -267,14 +267,13 @@ async fn write_range(
     if written.rows_affected() > 0 {
         return Ok(true);
     }
-    let row = sqlx::query(
-        "SELECT * FROM origin_ranges WHERE job = $1 AND part = $2 AND part_offset = $3",
-    )
-    .bind(job.0.to_vec())
-    .bind(i64::from(range.part.0))
-    .bind(big(range.part_offset)?)
-    .fetch_one(tx)
-    .await?;
+    let row =
+        query("SELECT * FROM origin_ranges WHERE job = $1 AND part = $2 AND part_offset = $3")
+            .bind(job.0.to_vec())
+            .bind(i64::from(range.part.0))
+            .bind(big(range.part_offset)?)
+            .fetch_one(tx)
+            .await?;
     let (part, offset) = (range.part, range.part_offset);
     let same = read_range(&row)? == *range;
     if same { Ok(false) } else { Err(OriginFault::RangeDiffers { part, offset }.into()) }
@@ -282,7 +281,7 @@ async fn write_range(
 
 /// Adds to the number of ranges of the job, which must stay within its limit.
 async fn count_ranges(tx: &mut Connection, job: JobId, added: u32) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "UPDATE jobs SET origin_ranges = origin_ranges + $2 WHERE job = $1 RETURNING origin_ranges",
     )
     .bind(job.0.to_vec())
@@ -299,7 +298,7 @@ async fn count_ranges(tx: &mut Connection, job: JobId, added: u32) -> Result<(),
 /// That no range of a spray whose parts are all sealed begins behind its part. Its length is that
 /// of the source, so it may say nothing about the part's.
 pub(super) async fn check_ends(tx: &mut Connection, job: JobId) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT r.part, r.part_offset FROM origin_ranges r JOIN job_parts p ON p.job = r.job \
          AND p.part = r.part WHERE r.job = $1 AND r.part_offset > p.length LIMIT 1",
     )
@@ -318,7 +317,7 @@ pub(super) async fn forget(
     job: JobId,
     limit: u32,
 ) -> Result<u64, CatalogueError> {
-    let ranges = sqlx::query(
+    let ranges = query(
         "DELETE FROM origin_ranges WHERE job = $1 AND (part, part_offset) IN (SELECT part, \
          part_offset FROM origin_ranges WHERE job = $1 ORDER BY part, part_offset LIMIT $2)",
     )
@@ -330,7 +329,7 @@ pub(super) async fn forget(
     if ranges > 0 {
         return Ok(ranges);
     }
-    let sources = sqlx::query(
+    let sources = query(
         "DELETE FROM origin_sources WHERE job = $1 AND source IN (SELECT source \
          FROM origin_sources WHERE job = $1 ORDER BY source LIMIT $2)",
     )

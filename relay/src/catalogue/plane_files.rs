@@ -1,6 +1,6 @@
 //! Reading pushed files.
 
-use super::dialect::Row;
+use super::dialect::{Row, query};
 use super::error::CatalogueError;
 use super::fields::Fields;
 use super::{Catalogue, page};
@@ -56,7 +56,7 @@ impl Catalogue {
         plane: &PlaneName,
         path: &PlanePath,
     ) -> Result<Option<PlaneFile>, CatalogueError> {
-        let row = sqlx::query("SELECT * FROM plane_files WHERE plane = $1 AND path = $2")
+        let row = query("SELECT * FROM plane_files WHERE plane = $1 AND path = $2")
             .bind(plane.as_str())
             .bind(path.to_string())
             .fetch_optional(self.store.readers())
@@ -78,12 +78,10 @@ impl Catalogue {
         limit: u32,
     ) -> Result<Vec<PlaneFile>, CatalogueError> {
         let query = if directory.is_root() {
-            sqlx::query(
-                "SELECT * FROM plane_files WHERE plane = $1 AND path > $2 ORDER BY path LIMIT $3",
-            )
-            .bind(plane.as_str())
-            .bind(after.to_owned())
-            .bind(page(limit))
+            query("SELECT * FROM plane_files WHERE plane = $1 AND path > $2 ORDER BY path LIMIT $3")
+                .bind(plane.as_str())
+                .bind(after.to_owned())
+                .bind(page(limit))
         } else {
             if after < directory.to_string().as_str()
                 && let Some(file) = self.plane_file(plane, directory).await?
@@ -92,7 +90,7 @@ impl Catalogue {
             }
             // `0` follows `/`, and no path ends with a separator.
             let (prefix, end) = (format!("{directory}/"), format!("{directory}0"));
-            sqlx::query(
+            query(
                 "SELECT * FROM plane_files WHERE plane = $1 AND path > $2 AND path < $4 \
                  ORDER BY path LIMIT $3",
             )

@@ -1,7 +1,7 @@
 //! Recording what is durable, in groups.
 
 use super::Catalogue;
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::CatalogueError;
 use super::fields::big;
 use super::uploads;
@@ -20,8 +20,9 @@ pub struct Progress {
     pub part: PartIndex,
     /// All that is durable of the part, encoded by the caller; takes the place of what was recorded.
     pub tree: Vec<u8>,
-    /// Bytes that are new in it.
-    pub bytes_delta: u64,
+    /// Bytes that are durable of the whole job with this. Not what is new: the same progress recorded
+    /// twice, because nobody knows whether the first time counted, says the same.
+    pub job_bytes: u64,
     /// The pieces that are new in it, on planes whose parts are uploads.
     pub pieces: Vec<(u32, PieceId)>,
 }
@@ -32,7 +33,7 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// The catalogue failed; nothing was recorded and nothing may be acknowledged.
+    /// The catalogue failed and nothing may be acknowledged. The same items may be recorded again.
     pub async fn record_progress(
         &self,
         items: &[Progress],
@@ -40,14 +41,16 @@ impl Catalogue {
     ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
         let mut bytes = BTreeMap::new();
         for item in items {
-            let sum: &mut u64 = bytes.entry((item.job, item.epoch)).or_default();
-            *sum = sum.saturating_add(item.bytes_delta);
+            let most: &mut u64 = bytes.entry((item.job, item.epoch)).or_default();
+            *most = item.job_bytes.max(*most);
         }
-        let mut tx = self.store.begin().await?;
+        // Every row of a job's parts hangs on the job's own row, which `touch` has locked in the
+        // state and epoch named: whatever seals or gives up the job waits for this or came before.
+        let mut tx = self.store.begin_guarded().await?;
         let stale = touch(&mut tx, &bytes, now_ms).await?;
         let left_out: HashSet<_> = stale.iter().copied().collect();
         for item in items.iter().filter(|item| !left_out.contains(&(item.job, item.epoch))) {
-            sqlx::query(
+            query(
                 "INSERT INTO job_parts (job, part, state, tree) VALUES ($1, $2, 'open', $3) \
                  ON CONFLICT (job, part) DO UPDATE SET tree = excluded.tree \
                  WHERE job_parts.state = 'open'",
@@ -55,7 +58,7 @@ impl Catalogue {
             .bind(item.job.0.to_vec())
             .bind(i64::from(item.part.0))
             .bind(item.tree.as_slice())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
             uploads::record_pieces(&mut tx, (item.job, item.part), &item.pieces).await?;
         }
@@ -74,7 +77,7 @@ impl Catalogue {
         leases: &[(JobId, Epoch)],
         now_ms: i64,
     ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_guarded().await?;
         let leases = leases.iter().map(|&lease| (lease, 0)).collect();
         let stale = touch(&mut tx, &leases, now_ms).await?;
         tx.commit().await?;
@@ -82,7 +85,7 @@ impl Catalogue {
     }
 }
 
-/// Adds bytes to open jobs, in the order of their ids so that two transactions never wait for each
+/// Notes bytes of open jobs, in the order of their ids so that two transactions never wait for each
 /// other, and returns those that are not open in the epoch named.
 async fn touch(
     tx: &mut Connection,
@@ -91,8 +94,9 @@ async fn touch(
 ) -> Result<Vec<(JobId, Epoch)>, CatalogueError> {
     let mut stale = Vec::new();
     for (&(job, epoch), &bytes) in leases {
-        let touched = sqlx::query(
-            "UPDATE jobs SET bytes_durable = bytes_durable + $3, touched_ms = $4 \
+        let touched = query(
+            "UPDATE jobs SET bytes_durable = CASE WHEN bytes_durable < $3 THEN $3 \
+             ELSE bytes_durable END, touched_ms = $4 \
              WHERE job = $1 AND epoch = $2 AND state = 'open'",
         )
         .bind(job.0.to_vec())

@@ -3,16 +3,17 @@
 mod finish;
 
 use super::Catalogue;
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::fence;
 use super::open::LEASE_MS;
 use super::records::{JobRecord, PartRecord, PartState};
+use skyspray_dfu::naming::pointed_names;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::JobState;
-use skyspray_wire::name::PlanePath;
+use skyspray_wire::name::{PlaneName, PlanePath};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
 /// A file a push is about to send.
@@ -64,10 +65,10 @@ impl Catalogue {
             next = next.checked_add(1).ok_or(CatalogueError::TooLarge { value: 1 << 32 })?;
             standings.push(add_file(&mut tx, &record, part, file, now_ms).await?);
         }
-        sqlx::query("UPDATE jobs SET parts = $2 WHERE job = $1 AND parts < $2")
+        query("UPDATE jobs SET parts = $2 WHERE job = $1 AND parts < $2")
             .bind(job.0.to_vec())
             .bind(i64::from(next))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(standings)
@@ -91,7 +92,7 @@ async fn add_file(
     now_ms: i64,
 ) -> Result<FileStanding, JobError> {
     let path = file.path.to_string();
-    let row = sqlx::query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
         .bind(job.job.0.to_vec())
         .bind(i64::from(part.0))
         .fetch_optional(&mut *tx)
@@ -116,7 +117,7 @@ async fn add_file(
     } else if let Some(refusal) = obstacle(tx, job, part, &path, now_ms).await? {
         return Ok(FileStanding::Refused(refusal));
     }
-    sqlx::query(
+    query(
         "INSERT INTO job_parts (job, part, state, path, length, modified_ns) \
          VALUES ($1, $2, 'open', $3, $4, $5) ON CONFLICT (job, part) DO UPDATE SET \
          length = excluded.length, modified_ns = excluded.modified_ns, tree = NULL",
@@ -141,7 +142,7 @@ async fn obstacle(
     path: &str,
     now_ms: i64,
 ) -> Result<Option<Refusal>, CatalogueError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT \
          (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) AS stored, \
          (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2) AS part_of, \
@@ -161,12 +162,16 @@ async fn obstacle(
     .bind(job.agent.as_str())
     .bind(now_ms.saturating_sub(CLAIM_MS))
     .bind(now_ms.saturating_sub(LEASE_MS))
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
     let fields = Fields::new("job_parts", &row);
+    let points = is_pointer(tx, job.target.plane(), path).await?;
     let refuse = |code, detail: &str| Ok(Some(Refusal::new(code, format!("{path}: {detail}"))));
     if fields.int("part_of")? > 0 {
         return refuse(RefusalCode::PathBlocked, "a part of a logical file is there");
+    }
+    if points {
+        return refuse(RefusalCode::PathBlocked, "the pointer of a logical file is there");
     }
     if fields.int("twice")? > 0 {
         return refuse(RefusalCode::NameInvalid, "named twice in this push");
@@ -181,4 +186,24 @@ async fn obstacle(
         return refuse(RefusalCode::Busy, "what was there is being deleted or copied");
     }
     Ok(None)
+}
+
+/// Whether the pointer of a logical file stands at `path`, or may.
+async fn is_pointer(
+    tx: &mut Connection,
+    plane: &PlaneName,
+    path: &str,
+) -> Result<bool, CatalogueError> {
+    for name in pointed_names(path) {
+        let row =
+            query("SELECT 1 FROM logical_files WHERE plane = $1 AND name = $2 AND pointer > 0")
+                .bind(plane.as_str())
+                .bind(name.as_str())
+                .fetch_optional(&mut *tx)
+                .await?;
+        if row.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -8,6 +8,7 @@ use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{ChunkSize, Epoch, Generation, JobId, PartIndex};
 use skyspray_wire::message::{Attributes, Committed, JobState, WriteTarget};
 use skyspray_wire::name::{AgentName, LogicalName, PlaneName};
+use std::num::NonZeroU32;
 
 /// How people and programs name a job.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,17 +31,37 @@ pub struct PartLayout {
     pub devices: u32,
     /// HPCC's hash of the logical name, which says where the spreading begins.
     pub lfn_hash: u32,
+    /// With the `generation` layout; `None` where a replacement takes the same places.
+    pub kept: Option<Kept>,
+}
+
+/// A generation with a directory of its own, which a replacement leaves alone.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// The job that writes it; names its directory.
+    pub job: JobId,
+    /// How many generations of the logical file stay stored, this one among them.
+    pub generations: NonZeroU32,
 }
 
 impl PartLayout {
+    /// How many generations are kept, as a column holds it: 0 with the `hpcc` layout.
+    pub(super) fn keep_generations(&self) -> i64 {
+        self.kept.map_or(0, |kept| i64::from(kept.generations.get()))
+    }
+
     /// For pushes, whose files name their own paths.
-    pub const FILES: Self = Self { dir_per_part: false, devices: 1, lfn_hash: 0 };
+    pub const FILES: Self = Self { dir_per_part: false, devices: 1, lfn_hash: 0, kept: None };
 
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, CatalogueError> {
         Ok(Self {
             dir_per_part: fields.flag("dir_per_part")?,
             devices: fields.number("devices")?,
             lfn_hash: fields.number("lfn_hash")?,
+            kept: match NonZeroU32::new(fields.number("keep_generations")?) {
+                Some(generations) => Some(Kept { job: JobId(fields.array("job")?), generations }),
+                None => None,
+            },
         })
     }
 }
@@ -298,6 +319,8 @@ impl PartRecord {
 pub enum GenerationState {
     /// It is; its parts are stored.
     Live,
+    /// A newer one took its place; its parts are stored and it can be made current again.
+    Kept,
     /// A newer one took its place; its parts are gone or about to go.
     Replaced,
     /// The name was removed; its parts are gone or about to go.
@@ -309,13 +332,16 @@ impl GenerationState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Kept => "kept",
             Self::Replaced => "replaced",
             Self::Removed => "removed",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Live, Self::Replaced, Self::Removed].into_iter().find(|s| s.as_str() == text)
+        [Self::Live, Self::Kept, Self::Replaced, Self::Removed]
+            .into_iter()
+            .find(|s| s.as_str() == text)
     }
 }
 

@@ -3,8 +3,10 @@
 use super::Catalogue;
 use super::audit::{Actor, AuditEntry, AuditEvent, append};
 use super::commit::retire;
+use super::dialect::query;
 use super::error::CatalogueError;
 use super::fields::Fields;
+use super::kept::{keep, retire_hpcc};
 use serde_json::json;
 use skyspray_wire::ids::Generation;
 use skyspray_wire::name::{LogicalName, PlaneName};
@@ -38,14 +40,9 @@ impl RemoveError {
     }
 }
 
-impl From<sqlx::Error> for RemoveError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Catalogue(source.into())
-    }
-}
-
 impl Catalogue {
-    /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard.
+    /// Makes a name mean nothing, at once, and puts its parts on the list of what to discard: those
+    /// that a pointer names when [`Catalogue::confirm_pointer`] says that it is gone.
     /// Returns the generation that was current. A job that is writing the name goes on.
     ///
     /// # Errors
@@ -59,9 +56,9 @@ impl Catalogue {
         now_ms: i64,
     ) -> Result<Generation, RemoveError> {
         let mut tx = self.store.begin().await?;
-        let row = sqlx::query(
+        let row = query(
             "UPDATE logical_files SET last = last WHERE plane = $1 AND name = $2 \
-             AND current IS NOT NULL RETURNING current",
+             AND current IS NOT NULL RETURNING current, pointer",
         )
         .bind(plane.as_str())
         .bind(name.as_str())
@@ -69,13 +66,23 @@ impl Catalogue {
         .await?;
         let missing = || RemoveError::Missing { plane: plane.clone(), name: name.clone() };
         let row = row.ok_or_else(missing)?;
-        let generation = Generation(Fields::new("logical_files", &row).number("current")?);
-        retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
-        sqlx::query("UPDATE logical_files SET current = NULL WHERE plane = $1 AND name = $2")
-            .bind(plane.as_str())
-            .bind(name.as_str())
-            .execute(&mut *tx)
-            .await?;
+        let fields = Fields::new("logical_files", &row);
+        let generation = Generation(fields.number("current")?);
+        if fields.flag("pointer")? {
+            // Parts that a pointer names stay until it is gone.
+            keep(&mut tx, (plane, name), generation, now_ms).await?;
+            retire_hpcc(&mut tx, (plane, name), "removed", None, now_ms).await?;
+        } else {
+            retire(&mut tx, (plane, name), (generation, "removed"), None, now_ms).await?;
+        }
+        query(
+            "UPDATE logical_files SET current = NULL, removed = last, \
+             pointer = CASE WHEN pointer = 0 THEN 0 ELSE 2 END WHERE plane = $1 AND name = $2",
+        )
+        .bind(plane.as_str())
+        .bind(name.as_str())
+        .execute(&mut *tx)
+        .await?;
         let mut entry = AuditEntry::new(actor.clone(), AuditEvent::Removed)
             .target(name.as_str())
             .detail(json!({ "generation": generation.0 }));

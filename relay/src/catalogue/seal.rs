@@ -3,16 +3,18 @@
 use super::Catalogue;
 use super::audit::{AuditEvent, append};
 use super::commit::{Allowed, permit, refused};
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::discards::CLAIM_MS;
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence};
 use super::origins::check_ends;
 use super::records::{JobRecord, PartRecord, PartState, attributes_text};
+use skyspray_dfu::naming::pointer_path;
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::message::{JobState, PartSeal, merge_attributes};
 use skyspray_wire::name::{LogicalName, PlaneName};
+use std::num::NonZeroU32;
 
 /// A part whose stored digests were found equal to the sender's.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,6 +42,10 @@ impl Catalogue {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         let target = record.logical().ok_or(JobError::Kind { job })?;
+        if record.layout.kept.is_some() {
+            let devices = NonZeroU32::new(record.layout.devices).unwrap_or(NonZeroU32::MIN);
+            check_place(&mut tx, target, &pointer_path(target.1, devices).join("/")).await?;
+        }
         for part in parts {
             if part.seal.part.0 >= record.parts {
                 return Err(JobError::PartUnknown { part: part.seal.part, parts: record.parts });
@@ -96,7 +102,7 @@ pub(super) async fn seal(
     let job = record.job;
     let (plane, _) = record.logical().ok_or(JobError::Kind { job })?;
     let row =
-        sqlx::query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
+        query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
             .bind(job.0.to_vec())
             .fetch_one(&mut *tx)
             .await?;
@@ -108,7 +114,7 @@ pub(super) async fn seal(
     check_ends(tx, job).await?;
     let attributes = merge_attributes(record.attributes.clone(), late)?;
     keep_places(tx, plane, job, now_ms).await?;
-    sqlx::query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
+    query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
         .bind(job.0.to_vec())
         .bind(attributes_text(&attributes))
         .execute(&mut *tx)
@@ -123,7 +129,7 @@ async fn sealed_before(
     job: &JobRecord,
     part: &SealedPart,
 ) -> Result<bool, JobError> {
-    let row = sqlx::query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
         .bind(job.job.0.to_vec())
         .bind(i64::from(part.seal.part.0))
         .fetch_optional(&mut *tx)
@@ -146,7 +152,7 @@ async fn check_place(
     (plane, name): (&PlaneName, &LogicalName),
     path: &str,
 ) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) + \
          (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2 AND name <> $3) \
          AS others",
@@ -168,7 +174,7 @@ async fn write_seal(
     part: &SealedPart,
 ) -> Result<(), CatalogueError> {
     let seal = &part.seal;
-    sqlx::query(
+    query(
         "INSERT INTO job_parts (job, part, state, path, length, digest, crc32, records, header, \
          footer) VALUES ($1, $2, 'sealed', $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (job, part) \
          DO UPDATE SET state = excluded.state, path = excluded.path, length = excluded.length, \
@@ -200,7 +206,7 @@ async fn keep_places(
     job: JobId,
     now_ms: i64,
 ) -> Result<(), JobError> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT path FROM discards WHERE plane = $1 AND claimed_ms > $3 \
          AND path IN (SELECT path FROM job_parts WHERE job = $2) LIMIT 1",
     )
@@ -212,7 +218,7 @@ async fn keep_places(
     if let Some(row) = row {
         return Err(JobError::PathBusy { path: Fields::new("discards", &row).text("path")? });
     }
-    let row = sqlx::query(
+    let row = query(
         "SELECT path FROM part_copies WHERE plane = $1 AND job <> $2 \
          AND path IN (SELECT path FROM job_parts WHERE job = $2) LIMIT 1",
     )
@@ -223,7 +229,7 @@ async fn keep_places(
     if let Some(row) = row {
         return Err(JobError::PathBusy { path: Fields::new("part_copies", &row).text("path")? });
     }
-    sqlx::query(
+    query(
         "UPDATE discards SET claimed_ms = NULL WHERE plane = $1 AND claimed_ms IS NOT NULL \
          AND path IN (SELECT path FROM job_parts WHERE job = $2)",
     )

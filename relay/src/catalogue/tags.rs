@@ -2,7 +2,7 @@
 //! somebody else has written there.
 
 use super::Catalogue;
-use super::dialect::Connection;
+use super::dialect::{Connection, query};
 use super::error::CatalogueError;
 use super::fields::Fields;
 use skyspray_wire::name::PlaneName;
@@ -23,7 +23,7 @@ impl Catalogue {
         for (path, tag) in tags {
             forget(&mut tx, plane, path).await?;
             let Some(tag) = tag else { continue };
-            sqlx::query("INSERT INTO stored_tags (plane, path, tag) VALUES ($1, $2, $3)")
+            query("INSERT INTO stored_tags (plane, path, tag) VALUES ($1, $2, $3)")
                 .bind(plane.as_str())
                 .bind(path.as_str())
                 .bind(tag.as_str())
@@ -47,7 +47,7 @@ impl Catalogue {
         let mut snapshot = self.store.snapshot().await?;
         let mut tags = BTreeMap::new();
         for path in paths {
-            let row = sqlx::query("SELECT tag FROM stored_tags WHERE plane = $1 AND path = $2")
+            let row = query("SELECT tag FROM stored_tags WHERE plane = $1 AND path = $2")
                 .bind(plane.as_str())
                 .bind(path.as_str())
                 .fetch_optional(&mut *snapshot)
@@ -66,7 +66,7 @@ pub(super) async fn forget(
     plane: &PlaneName,
     path: &str,
 ) -> Result<(), CatalogueError> {
-    sqlx::query("DELETE FROM stored_tags WHERE plane = $1 AND path = $2")
+    query("DELETE FROM stored_tags WHERE plane = $1 AND path = $2")
         .bind(plane.as_str())
         .bind(path)
         .execute(tx)

@@ -1,4 +1,4 @@
-//! Tests of the catalogue, each on a database file of its own.
+//! Tests of the catalogue, each on every engine and on a database of its own.
 
 mod agents;
 mod audit;
@@ -7,19 +7,25 @@ mod copies;
 mod discards;
 mod files;
 mod jobs;
+mod kept;
 mod ledger;
 mod origins;
 mod push;
+mod server;
 mod store;
+mod uploads;
 
+use super::dialect::query;
 use super::*;
 use crate::access::Rule;
 use skyspray_certs::{IdentityGeneration, PrivateKey, PublicKey, TokenHash};
+use skyspray_tests::server::postgres::{self, Postgres};
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{ChunkSize, Epoch, Generation, JobId, PartIndex};
 use skyspray_wire::message::{Committed, JobState, PartSeal, WriteTarget};
 use skyspray_wire::name::{AgentName, LogicalName, PlaneName, PlanePath};
 use skyspray_wire::receipt::Receipt;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A moment in 2024; tests count from here.
@@ -36,16 +42,79 @@ fn receipt(committed: &Committed) -> Receipt {
     postcard::from_bytes(&committed.receipt).unwrap()
 }
 
-/// A catalogue in a directory that goes when the test ends.
+/// What holds the catalogue of a test.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Makes each `async fn NAME(engine: Engine)` a test on every engine.
+macro_rules! each_engine {
+    ($($name:ident;)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::catalogue::tests::Engine::Sqlite).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::catalogue::tests::Engine::Postgres).await;
+            })*
+        }
+    };
+}
+use each_engine;
+
+/// Where the catalogue of a test is, until the test ends.
+pub(crate) struct Site {
+    pub(crate) directory: TempDir,
+    pub(crate) place: Place,
+    _server: Option<Arc<Postgres>>,
+}
+
+impl Site {
+    /// With nothing in it.
+    pub(crate) fn new(engine: Engine) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if engine == Engine::Sqlite {
+            let place = Place::File(directory.path().join("catalogue.db"));
+            return Self { directory, place, _server: None };
+        }
+        let server = postgres::shared().unwrap_or_else(|error| panic!("{error}"));
+        let place = Self::on_server(&server, &directory);
+        Self { directory, place, _server: Some(server) }
+    }
+
+    /// A database of its own on `server`.
+    pub(crate) fn on_server(server: &Postgres, directory: &TempDir) -> Place {
+        let database = server.new_database().unwrap();
+        let (user, rest) =
+            database.url().strip_prefix("postgres://").unwrap().split_once(':').unwrap();
+        let (password, at) = rest.split_once('@').unwrap();
+        let password_file = directory.path().join("password");
+        std::fs::write(&password_file, format!("{password}\n")).unwrap();
+        let CatalogueUrl::Postgres(url) = format!("postgres://{user}@{at}").parse().unwrap() else {
+            panic!("a URL of PostgreSQL");
+        };
+        Place::Postgres { url, password_file: Some(password_file) }
+    }
+}
+
+/// A catalogue that goes when the test ends.
 struct Bench {
-    directory: TempDir,
+    engine: Engine,
+    site: Site,
     catalogue: Catalogue,
 }
 
 impl Bench {
     /// With the agents `edge-1` and `edge-2` enrolled.
-    async fn new() -> Self {
-        let bench = Self::empty().await;
+    async fn new(engine: Engine) -> Self {
+        let bench = Self::empty(engine).await;
         for name in ["edge-1", "edge-2"] {
             bench.catalogue.add_agent(&agent(name), &invitation(1), T).await.unwrap();
             bench.catalogue.redeem_token(&redemption(name, 1), T).await.unwrap();
@@ -53,18 +122,18 @@ impl Bench {
         bench
     }
 
-    async fn empty() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let catalogue = Catalogue::create(&directory.path().join("catalogue.db")).await.unwrap();
-        Self { directory, catalogue }
+    async fn empty(engine: Engine) -> Self {
+        let site = Site::new(engine);
+        let catalogue = Catalogue::create(&site.place).await.unwrap();
+        Self { engine, site, catalogue }
     }
 
-    /// Another process on the same file.
+    /// Another process that uses it.
     async fn other_process(&self) -> Catalogue {
-        Catalogue::open(&self.directory.path().join("catalogue.db")).await.unwrap()
+        Catalogue::open(&self.site.place).await.unwrap()
     }
 
-    /// Leaves the old connections where they are, as a crash does, and opens the file anew.
+    /// Leaves the old connections where they are, as a crash does, and opens the catalogue anew.
     async fn crash(&mut self) {
         self.catalogue = self.other_process().await;
     }
@@ -167,7 +236,7 @@ fn spray(id: u8, name: &str) -> NewJob {
         attributes: vec![("kind".to_owned(), "flat".to_owned())],
         parts: 2,
         chunk_size: ChunkSize::FILE_PLANE,
-        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5, kept: None },
     }
 }
 

@@ -1,6 +1,6 @@
 //! The ledger of uploads to object stores, and the pieces of those that are open.
 
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, Row, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::Fields;
 use super::jobs::fence;
@@ -77,7 +77,7 @@ impl Catalogue {
     ) -> Result<Wanted, JobError> {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
-        let noted = sqlx::query(
+        let noted = query(
             "INSERT INTO uploads (job, part, upload, plane, path, state, begun_ms) \
              VALUES ($1, $2, '', $3, $4, 'wanted', $5) ON CONFLICT (job, part, upload) DO NOTHING",
         )
@@ -86,7 +86,7 @@ impl Catalogue {
         .bind(record.target.plane().as_str())
         .bind(path)
         .bind(now_ms)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(if noted.rows_affected() > 0 { Wanted::First } else { Wanted::Again })
@@ -102,7 +102,7 @@ impl Catalogue {
         plane: &PlaneName,
         path: &str,
     ) -> Result<Vec<UploadId>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT upload FROM uploads WHERE plane = $1 AND path = $2 AND state <> 'wanted'",
         )
         .bind(plane.as_str())
@@ -129,12 +129,12 @@ impl Catalogue {
         let record = fence(&mut tx, job, epoch, now_ms).await?;
         let number = i64::from(part.0);
         spend(&mut tx, (job, part)).await?;
-        sqlx::query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND state = 'wanted'")
+        query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND state = 'wanted'")
             .bind(job.0.to_vec())
             .bind(number)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        sqlx::query(
+        query(
             "INSERT INTO uploads (job, part, upload, plane, path, state, begun_ms) \
              VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT (job, part, upload) \
              DO UPDATE SET state = 'open', begun_ms = excluded.begun_ms",
@@ -145,7 +145,7 @@ impl Catalogue {
         .bind(record.target.plane().as_str())
         .bind(path)
         .bind(now_ms)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(())
@@ -179,13 +179,12 @@ impl Catalogue {
         job: JobId,
         part: PartIndex,
     ) -> Result<Option<UploadId>, CatalogueError> {
-        let row = sqlx::query(
-            "SELECT upload FROM uploads WHERE job = $1 AND part = $2 AND state = 'open'",
-        )
-        .bind(job.0.to_vec())
-        .bind(i64::from(part.0))
-        .fetch_optional(self.store.readers())
-        .await?;
+        let row =
+            query("SELECT upload FROM uploads WHERE job = $1 AND part = $2 AND state = 'open'")
+                .bind(job.0.to_vec())
+                .bind(i64::from(part.0))
+                .fetch_optional(self.store.readers())
+                .await?;
         row.map(|row| Fields::new("uploads", &row).text("upload").map(UploadId)).transpose()
     }
 
@@ -200,7 +199,7 @@ impl Catalogue {
         (first, last): (PartIndex, PartIndex),
     ) -> Result<BTreeMap<PartIndex, Upload>, CatalogueError> {
         let mut snapshot = self.store.snapshot().await?;
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT part, upload FROM uploads WHERE job = $1 AND part >= $2 AND part <= $3 \
              AND state = 'open'",
         )
@@ -215,7 +214,7 @@ impl Catalogue {
             let id = UploadId(fields.text("upload")?);
             uploads.insert(PartIndex(fields.number("part")?), Upload { id, pieces: Vec::new() });
         }
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT part, piece, content FROM upload_pieces WHERE job = $1 AND part >= $2 \
              AND part <= $3 ORDER BY part, piece",
         )
@@ -246,12 +245,11 @@ impl Catalogue {
         job: JobId,
         limit: u32,
     ) -> Result<Vec<UploadRecord>, CatalogueError> {
-        let rows =
-            sqlx::query("SELECT * FROM uploads WHERE job = $1 ORDER BY part, upload LIMIT $2")
-                .bind(job.0.to_vec())
-                .bind(page(limit))
-                .fetch_all(self.store.readers())
-                .await?;
+        let rows = query("SELECT * FROM uploads WHERE job = $1 ORDER BY part, upload LIMIT $2")
+            .bind(job.0.to_vec())
+            .bind(page(limit))
+            .fetch_all(self.store.readers())
+            .await?;
         rows.iter().map(UploadRecord::read).collect()
     }
 
@@ -265,7 +263,7 @@ impl Catalogue {
         plane: &PlaneName,
         limit: u32,
     ) -> Result<Vec<UploadRecord>, CatalogueError> {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT * FROM uploads WHERE plane = $1 AND state = 'spent' \
              ORDER BY job, part LIMIT $2",
         )
@@ -284,11 +282,11 @@ impl Catalogue {
     pub async fn forget_uploads(&self, gone: &[UploadRecord]) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for upload in gone {
-            sqlx::query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3")
+            query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3")
                 .bind(upload.job.0.to_vec())
                 .bind(i64::from(upload.part.0))
                 .bind(upload.upload_text())
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
         tx.commit().await?;
@@ -303,11 +301,7 @@ async fn spend(tx: &mut Connection, (job, part): (JobId, PartIndex)) -> Result<(
         "DELETE FROM upload_pieces WHERE job = $1 AND part = $2",
         "UPDATE job_parts SET tree = NULL WHERE job = $1 AND part = $2 AND state = 'open'",
     ] {
-        sqlx::query(statement)
-            .bind(job.0.to_vec())
-            .bind(i64::from(part.0))
-            .execute(&mut *tx)
-            .await?;
+        query(statement).bind(job.0.to_vec()).bind(i64::from(part.0)).execute(&mut *tx).await?;
     }
     Ok(())
 }
@@ -319,7 +313,7 @@ pub(super) async fn record_pieces(
     pieces: &[(u32, PieceId)],
 ) -> Result<(), CatalogueError> {
     for (piece, content) in pieces {
-        sqlx::query(
+        query(
             "INSERT INTO upload_pieces (job, part, piece, content) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (job, part, piece) DO UPDATE SET content = excluded.content",
         )
@@ -340,7 +334,7 @@ pub(super) async fn forget(
     job: JobId,
     limit: u32,
 ) -> Result<u64, CatalogueError> {
-    let pieces = sqlx::query(
+    let pieces = query(
         "DELETE FROM upload_pieces WHERE job = $1 AND (part, piece) IN (SELECT part, piece \
          FROM upload_pieces WHERE job = $1 ORDER BY part, piece LIMIT $2)",
     )
@@ -352,7 +346,7 @@ pub(super) async fn forget(
     if pieces > 0 {
         return Ok(pieces);
     }
-    let uploads = sqlx::query(
+    let uploads = query(
         "DELETE FROM uploads WHERE job = $1 AND state = 'open' AND part IN (SELECT part \
          FROM uploads WHERE job = $1 AND state = 'open' ORDER BY part LIMIT $2)",
     )

@@ -18,9 +18,11 @@ pub struct PlaneTable {
     /// Where the plane is: `file:///path`, `s3://bucket/prefix`, `azure://container/prefix` or
     /// `gs://bucket/prefix`.
     pub url: String,
-    /// How the parts of a logical file are laid out: `hpcc`.
+    /// How the parts of a logical file are laid out: `hpcc` or `generation`.
     #[serde(default = "default_layout")]
     pub layout: String,
+    /// Generations of a logical file that stay stored with the `generation` layout.
+    pub keep_generations: Option<u32>,
     /// What the plane is for.
     #[serde(default)]
     pub category: Category,
@@ -33,9 +35,6 @@ pub struct PlaneTable {
     /// Whether each part has a directory of its own (HPCC's `subDirPerFilePart`).
     #[serde(default = "yes")]
     pub dir_per_part: bool,
-    /// Planes that copies of its logical files go to.
-    #[serde(default)]
-    pub replication: Vec<String>,
     /// Objects: buckets or containers, one for each device; the first is the one of `url`.
     pub buckets: Option<Vec<String>>,
     /// Objects: URL of the service.
@@ -58,6 +57,36 @@ pub struct PlaneTable {
     pub checksum: Option<Checksum>,
     /// Objects: requests under way at once for each bucket.
     pub concurrency: Option<u32>,
+    /// Planes that copies of its logical files go to.
+    #[serde(default)]
+    pub replication: Vec<String>,
+}
+
+impl PlaneTable {
+    /// A plane with every key at its default and `url` to be filled in.
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            layout: default_layout(),
+            keep_generations: None,
+            category: Category::default(),
+            default_parts: one(),
+            devices: one(),
+            dir_per_part: yes(),
+            buckets: None,
+            endpoint: None,
+            region: None,
+            account: None,
+            credentials: None,
+            credentials_dir: None,
+            ca_file: None,
+            allow_http: None,
+            path_style: None,
+            checksum: None,
+            concurrency: None,
+            replication: Vec::new(),
+        }
+    }
 }
 
 fn default_layout() -> String {
@@ -120,7 +149,7 @@ pub enum PlaneConfigError {
     #[error(transparent)]
     Object(#[from] ObjectConfigError),
     /// A layout that this version does not have.
-    #[error("layout {layout:?} is not supported, expected hpcc")]
+    #[error("layout {layout:?} is not supported, expected hpcc or generation")]
     LayoutUnsupported {
         /// The layout, cut to 40 characters.
         layout: String,
@@ -128,6 +157,9 @@ pub enum PlaneConfigError {
     /// A plane that copies go to has no usable name.
     #[error("replication names an unusable plane")]
     Replication(#[source] LabelError),
+    /// A key of the other layout.
+    #[error("keep_generations needs layout = \"generation\"")]
+    KeepWithoutGenerations,
     /// A count outside its range.
     #[error("{key} is {found}, expected 1 to {max}")]
     OutOfRange {
@@ -144,34 +176,44 @@ impl TryFrom<PlaneTable> for PlaneSettings {
     type Error = PlaneConfigError;
 
     fn try_from(table: PlaneTable) -> Result<Self, PlaneConfigError> {
-        if table.layout != "hpcc" {
-            let layout = table.layout.chars().take(40).collect();
-            return Err(PlaneConfigError::LayoutUnsupported { layout });
-        }
         let count = |key, found: u32, max| match NonZeroU32::new(found) {
             Some(count) if found <= max => Ok(count),
             _ => Err(PlaneConfigError::OutOfRange { key, found, max }),
         };
         let url = table.url.parse()?;
+        let devices = count("devices", table.devices, DEVICES_MAX)?;
+        let keep_generations = match (table.layout.as_str(), table.keep_generations) {
+            ("generation", keep) => {
+                Some(count("keep_generations", keep.unwrap_or(1), KEEP_GENERATIONS_MAX)?)
+            }
+            ("hpcc", None) => None,
+            ("hpcc", Some(_)) => return Err(PlaneConfigError::KeepWithoutGenerations),
+            (layout, _) => {
+                let layout = layout.chars().take(40).collect();
+                return Err(PlaneConfigError::LayoutUnsupported { layout });
+            }
+        };
         let replication = table
             .replication
             .iter()
-            .map(|plane| PlaneName::parse(plane).map_err(PlaneConfigError::Replication));
-        let replication = replication.collect::<Result<_, _>>()?;
-        let devices = count("devices", table.devices, DEVICES_MAX)?;
+            .map(|plane| PlaneName::parse(plane).map_err(PlaneConfigError::Replication))
+            .collect::<Result<_, _>>();
         Ok(Self {
             object: table.object(&url, devices)?,
             url,
-            layout: Layout { devices, dir_per_part: table.dir_per_part },
+            layout: Layout { devices, dir_per_part: table.dir_per_part, keep_generations },
             category: table.category,
             default_parts: count("default_parts", table.default_parts, PARTS_MAX)?,
-            replication,
+            replication: replication?,
         })
     }
 }
 
 /// Most devices of one plane.
 const DEVICES_MAX: u32 = 65_536;
+
+/// Most generations of one logical file that are kept.
+const KEEP_GENERATIONS_MAX: u32 = 1000;
 
 /// `NAME=URL` of the command line.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,6 +1,7 @@
 //! The `relay.toml` of a new relay.
 
 use super::PlaneArg;
+use crate::catalogue::CatalogueUrl;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -17,6 +18,10 @@ pub struct NewRelay {
     pub enroll_listen: SocketAddr,
     /// Where the HTTP interface listens, if it does.
     pub api_listen: Option<SocketAddr>,
+    /// Where its catalogue is.
+    pub catalogue: CatalogueUrl,
+    /// An HPCC Helm values file with planes of its own; absolute.
+    pub planes_from: Option<String>,
     /// Its planes.
     pub planes: Vec<PlaneArg>,
 }
@@ -37,6 +42,12 @@ impl NewRelay {
         if let Some(api_listen) = &self.api_listen {
             line("api_listen", address(api_listen));
         }
+        if self.catalogue != CatalogueUrl::Sqlite {
+            line("catalogue", quoted(&self.catalogue.to_string()));
+        }
+        if let Some(planes_from) = &self.planes_from {
+            line("planes_from", quoted(planes_from));
+        }
         text.push_str(LIMITS);
         for PlaneArg { name, url } in &self.planes {
             let url = quoted(&url.to_string());
@@ -51,6 +62,11 @@ const HEAD: &str = "\
 ";
 
 const LIMITS: &str = r#"
+# catalogue = "sqlite"     # or postgres://USER@HOST/DATABASE?sslmode=verify-full
+# catalogue_password_file = "/path"
+# planes_from = "/path/values.yaml"   # the planes of an HPCC Helm values file as well
+# secrets_dir = "/opt/HPCCSystems/secrets/storage"
+
 # [api]                    # of api_listen; without it only this host may reach it
 # tls_cert = "api.crt"     # PEM, below the relay's directory or absolute
 # tls_key = "api.key"
@@ -65,6 +81,7 @@ const LIMITS: &str = r#"
 # url = "file:///path"     # a directory, or s3://, azure:// or gs:// bucket/prefix
 # category = "data"        # or "lz": plain files only, no sprays
 # default_parts = 1        # of a spray that does not say how many
+# layout = "hpcc"          # or "generation": a directory for each generation of a file
 # devices = 1              # HPCC numDevices
 # dir_per_part = true      # HPCC subDirPerFilePart
 # replication = []         # planes that `file replicate` copies to

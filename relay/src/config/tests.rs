@@ -3,6 +3,7 @@
 mod object;
 
 use super::*;
+use crate::catalogue::CatalogueUrl;
 use crate::plane::{Layout, PlaneUrl};
 use std::error::Error as _;
 
@@ -14,7 +15,7 @@ enroll_listen = '0.0.0.0:4434'
 ";
 
 fn parse(text: &str) -> Result<RelaySettings, ConfigError> {
-    RelaySettings::parse(text, Path::new("relay.toml"))
+    RelaySettings::parse(text, Path::new("relay.toml"), &Overrides::default())
 }
 
 /// The whole chain of an error as one line.
@@ -54,7 +55,7 @@ fn the_least_file_leaves_everything_else_at_its_default() {
         PlaneSettings {
             url: PlaneUrl::File("/srv/data".into()),
             object: None,
-            layout: Layout { devices: number(1), dir_per_part: true },
+            layout: Layout { devices: number(1), dir_per_part: true, keep_generations: None },
             category: Category::Data,
             default_parts: number(1),
             replication: Vec::new(),
@@ -77,6 +78,7 @@ category = 'lz'
 default_parts = 8
 devices = 3
 dir_per_part = false
+replication = ['data', 'lake']
 ";
     let settings = parse(&format!("{LEAST}{more}")).unwrap();
 
@@ -87,7 +89,11 @@ dir_per_part = false
     let plane = &settings.planes[&PlaneName::parse("in").unwrap()];
     assert_eq!(plane.category, Category::Lz);
     assert_eq!(plane.default_parts, number(8));
-    assert_eq!(plane.layout, Layout { devices: number(3), dir_per_part: false });
+    assert_eq!(plane.replication, ["data", "lake"].map(|name| PlaneName::parse(name).unwrap()));
+    assert_eq!(
+        plane.layout,
+        Layout { devices: number(3), dir_per_part: false, keep_generations: None }
+    );
 }
 
 #[test]
@@ -154,14 +160,34 @@ fn planes_of_other_kinds_and_layouts_are_refused_by_name() {
         "plane x: url \"/srv/x\" has no kind, expected file:///path or s3://bucket/prefix"
     );
     assert_eq!(
-        complaint("[plane.x]\nurl = 'file:///x'\nlayout = 'generation'\n"),
-        "plane x: layout \"generation\" is not supported, expected hpcc"
+        complaint("[plane.x]\nurl = 'file:///x'\nlayout = 'flat'\n"),
+        "plane x: layout \"flat\" is not supported, expected hpcc or generation"
     );
     assert_eq!(
         complaint("[plane.X]\nurl = 'file:///x'\n"),
         "plane has an unusable name: plane name \"X\" is not 1 to 63 of the characters a-z 0-9 - _"
     );
     assert!(complaint("[plane.x]\nurl = 'file:///x'\ncategory = 'tape'\n").contains("`tape`"));
+}
+
+#[test]
+fn generations_are_kept_only_where_they_have_directories_of_their_own() {
+    let plane = |more: &str| format!("[plane.x]\nurl = 'file:///x'\n{more}");
+    let keeps = |more: &str| {
+        let settings = parse(&format!("{LEAST}{}", plane(more))).unwrap();
+        settings.planes[&PlaneName::parse("x").unwrap()].layout.keep_generations
+    };
+
+    assert_eq!(keeps("layout = 'generation'\n"), Some(number(1)));
+    assert_eq!(keeps("layout = 'generation'\nkeep_generations = 5\n"), Some(number(5)));
+    assert_eq!(
+        complaint(&plane("keep_generations = 2\n")),
+        "plane x: keep_generations needs layout = \"generation\""
+    );
+    assert_eq!(
+        complaint(&plane("layout = 'generation'\nkeep_generations = 0\n")),
+        "plane x: keep_generations is 0, expected 1 to 1000"
+    );
 }
 
 #[test]
@@ -194,11 +220,13 @@ fn a_plane_that_is_not_configured_is_named() {
 #[test]
 fn the_file_of_a_new_relay_reads_back() {
     let new = NewRelay {
+        catalogue: CatalogueUrl::Sqlite,
         public_name: "[::1]".into(),
         trust_domain: "sky.example".into(),
         listen: "[::]:4433".parse().unwrap(),
         enroll_listen: "[::]:4434".parse().unwrap(),
         api_listen: Some("127.0.0.1:80".parse().unwrap()),
+        planes_from: None,
         planes: vec!["data=file:///srv/it's \"here\"".parse().unwrap()],
     };
 
@@ -216,14 +244,19 @@ fn the_file_of_a_new_relay_reads_back() {
 #[test]
 fn the_commented_part_of_a_new_file_is_usable_as_it_stands() {
     let new = NewRelay {
+        catalogue: CatalogueUrl::Sqlite,
         public_name: "r".into(),
         trust_domain: "sky.example".into(),
         listen: "0.0.0.0:1".parse().unwrap(),
         enroll_listen: "0.0.0.0:2".parse().unwrap(),
         api_listen: None,
+        planes_from: None,
         planes: Vec::new(),
     };
+    let values = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(values.path(), "storage: {planes: []}").unwrap();
     let text = new.to_toml().replace("# [plane.NAME]", "[plane.name]");
+    let text = text.replace("/path/values.yaml", values.path().to_str().unwrap());
     let uncommented: String = text
         .lines()
         .map(|line| {

@@ -4,6 +4,7 @@ use super::sources::SourceError;
 use crate::admin::{Exit, Failure};
 use crate::catalogue::{CatalogueError, JobError};
 use crate::commit::CommitError;
+use crate::placing::PlacingError;
 use crate::plane::PlaneError;
 use skyspray_dfu::format::attributes::AttributeError;
 use skyspray_dfu::join::PartTooShort;
@@ -187,7 +188,7 @@ impl Failure for CopyError {
             Self::Plane { source, .. } => source.remedy().into(),
             Self::Job(error) => error.refusal().code.remedy().into(),
             Self::Catalogue(error) => error.refusal().code.remedy().into(),
-            Self::Commit { source: CommitError::Lock(_) } => Exit::Internal,
+            Self::Commit { source: CommitError::Lock(PlacingError::File { .. }) } => Exit::Internal,
             Self::Commit { source } => match source.refusal().code {
                 RefusalCode::StoredCorrupt => Exit::Mismatch,
                 code => code.remedy().into(),

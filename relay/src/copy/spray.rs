@@ -23,6 +23,7 @@ use skyspray_wire::name::LogicalName;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What a spray is asked for.
 #[derive(Clone, Debug)]
@@ -111,6 +112,7 @@ impl Copier {
                     key: (new.job, opened.epoch),
                     input,
                     place: self.place(&request.to, &new, &opened),
+                    bytes: AtomicU64::new(0),
                 };
                 if let Err(error) = transfer.run(Cut::Split(Box::new(split)), stop).await {
                     self.give_up(new.job).await;
@@ -163,7 +165,7 @@ impl Copier {
             attributes: splitting.attributes(),
             parts: stored.get(),
             chunk_size: self.target.plane.chunk_size(longest).map_err(failed)?,
-            layout: part_layout(self.target.settings.layout, &request.to),
+            layout: part_layout(self.target.settings.layout, &request.to, job),
         })
     }
 }

@@ -6,7 +6,7 @@ use super::error::CopyError;
 use super::input::Input;
 use super::original::{Ended, Original};
 use super::writer::{Place, Writer, Written};
-use crate::catalogue::{Catalogue, CatalogueError, JobError, Progress, SealedPart};
+use crate::catalogue::{Catalogue, JobError, Progress, SealedPart};
 use crate::sink::encode_tree;
 use crate::state::{blocking, unix_ms};
 use skyspray_link::seam::Clock;
@@ -14,6 +14,7 @@ use skyspray_link::seam::files::BufferPool;
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::message::{OriginRange, Origins, SourceNote};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc as threads};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,6 +44,8 @@ pub(super) struct Transfer<'a> {
     pub(super) key: (JobId, Epoch),
     pub(super) input: Input,
     pub(super) place: Place,
+    /// Bytes of the parts recorded as durable so far.
+    pub(super) bytes: AtomicU64,
 }
 
 impl Transfer<'_> {
@@ -127,13 +130,16 @@ impl Transfer<'_> {
     }
 
     fn progress(&self, part: &mut Written) -> Option<Progress> {
+        part.staged.as_ref()?;
         let (job, epoch) = self.key;
-        part.staged.is_some().then(|| Progress {
+        let length = part.sealed.seal.length;
+        let job_bytes = self.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        Some(Progress {
             job,
             epoch,
             part: part.sealed.seal.part,
             tree: encode_tree(&part.tree),
-            bytes_delta: part.sealed.seal.length,
+            job_bytes,
             pieces: std::mem::take(&mut part.pieces),
         })
     }
@@ -205,9 +211,10 @@ where
     loop {
         attempts_left -= 1;
         match step().await {
-            Err(JobError::PathBusy { .. } | JobError::Catalogue(CatalogueError::Busy))
-                if attempts_left > 0 =>
-            {
+            Err(JobError::PathBusy { .. }) if attempts_left > 0 => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(JobError::Catalogue(error)) if error.is_passing() && attempts_left > 0 => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             taken => return taken,

@@ -48,6 +48,23 @@ impl FilePlane {
         outcomes
     }
 
+    pub(super) fn put(&self, target: &PartTarget, bytes: &[u8]) -> Result<(), PlaneError> {
+        let staged = self.begin(target, None)?;
+        staged.write_at(bytes, 0)?;
+        staged.sync_bytes()?;
+        let length = bytes.len() as u64;
+        let (target, replace) = (target.clone(), Replace::Existing);
+        let whole = Finish { target, length, replace, staged: None, upload: None };
+        match self.place(&whole)? {
+            Finished::Renamed => Ok(self.tree().sync_dir(whole.target.directory())?),
+            // What was staged went meanwhile: what has the name may be older.
+            Finished::Found => {
+                let path = whole.target.path().clone();
+                Err(PlaneError::Lost { path, expected: length })
+            }
+        }
+    }
+
     /// All steps but the sync of the directory.
     fn place(&self, part: &Finish) -> Result<Finished, PlaneError> {
         let target = &part.target;

@@ -189,6 +189,14 @@ impl ObjectPlane {
         }
     }
 
+    pub(super) fn put(&self, path: &RelPath, bytes: &[u8]) -> Result<(), PlaneError> {
+        let place = self.place(path)?;
+        let Place { bucket, key, .. } = place.clone();
+        let bytes = Bytes::copy_from_slice(bytes);
+        let put = wait(async move { bucket.put(&key, bytes, PutHow::Replace).await });
+        put.map_err(|error| place.failed(error))
+    }
+
     pub(super) fn abort(&self, target: &PartTarget, upload: &UploadId) -> Result<(), PlaneError> {
         let place = self.place(target.path())?;
         let Place { bucket, key, .. } = place.clone();

@@ -244,6 +244,7 @@ pub(super) async fn current(
     for job in sealed.map_err(|error| internal(&error))? {
         if let WriteTarget::LogicalFile { name: other, .. } = &job.target
             && other == name
+            && job.layout.kept.is_none()
         {
             return Err(Refusal::new(RefusalCode::Busy, format!("{name} is being replaced")));
         }

@@ -4,7 +4,7 @@ use super::files;
 use super::{ServiceError, allowed_name, allowed_path};
 use crate::access::Operation;
 use crate::catalogue::{
-    Actor, NewJob, Opened, Opening, PartLayout, PartRecord, PartState, SealedPart,
+    Actor, Kept, NewJob, Opened, Opening, PartLayout, PartRecord, PartState, SealedPart,
 };
 use crate::commit::{self, Commitment};
 use crate::config::Category;
@@ -44,6 +44,7 @@ pub(super) async fn open(
     let new = new_job(greeted, served, open)?;
     let opened = match relay.catalogue.open_write(&new, relay.now_ms()).await? {
         Opening::Committed(committed) => {
+            commit::point(relay, &new.target).await?;
             exchange.send(&Reply::Committed(committed)).await?;
             return Ok(());
         }
@@ -107,7 +108,7 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
     let (parts, layout) = match &open.target {
         WriteTarget::LogicalFile { name, parts, .. } => {
             let parts = if *parts == 0 { served.settings.default_parts.get() } else { *parts };
-            (parts, part_layout(layout, name))
+            (parts, part_layout(layout, name, open.job))
         }
         WriteTarget::Files { .. } => (0, PartLayout::FILES),
     };
@@ -136,11 +137,12 @@ fn new_job(greeted: &Greeted, served: &ServedPlane, open: OpenWrite) -> Result<N
 }
 
 /// What the part paths of a new file follow from.
-pub(crate) fn part_layout(layout: Layout, name: &LogicalName) -> PartLayout {
+pub(crate) fn part_layout(layout: Layout, name: &LogicalName, job: JobId) -> PartLayout {
     PartLayout {
         dir_per_part: layout.dir_per_part,
         devices: layout.devices.get(),
         lfn_hash: skyspray_dfu::naming::lfn_hash(name),
+        kept: layout.keep_generations.map(|generations| Kept { job, generations }),
     }
 }
 
@@ -151,6 +153,7 @@ pub(crate) fn part_paths(parts: u32, layout: &PartLayout) -> Option<PartPaths> {
         devices: NonZeroU32::new(layout.devices)?,
         directory_per_part: layout.dir_per_part,
         lfn_hash: layout.lfn_hash,
+        generation: layout.kept.map(|kept| kept.job),
     })
 }
 
@@ -220,6 +223,7 @@ async fn resume_part(
     let part = row.part;
     if row.state != PartState::Open {
         machine.handle_resumed_complete(part);
+        sink.count_complete(part, row.length.unwrap_or(0));
         if sink.is_push() {
             // Its sender knows: a file is committed before its sender may forget it.
             return Ok(None);

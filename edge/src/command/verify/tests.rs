@@ -107,3 +107,16 @@ fn sources_that_cannot_even_be_split_are_not_what_is_stored() {
 
     assert_eq!((error.exit(), &*error.code()), (Exit::Mismatch, "sources-differ"));
 }
+
+#[test]
+fn sources_that_are_the_parts_are_the_same_whatever_their_records_are() {
+    let tree = MemoryTree::new(1000);
+    let parts: [&[u8]; 2] = [b"\"open", b"quote"];
+    let second = source(&tree, "f._2_of_2", parts[1]);
+    let first = source(&tree, "f._1_of_2", parts[0]);
+    let other = source(&tree, "f._1_of_3", b"\"OPEN");
+
+    verified(&[second.clone(), first], &parts).unwrap();
+    let error = verified(&[other, second], &parts).unwrap_err();
+    assert!(matches!(error, VerifyError::Record(_)), "{error}");
+}

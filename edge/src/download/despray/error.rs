@@ -27,6 +27,9 @@ pub enum ShapeFault {
     /// The logical file does not say what its records are.
     #[error("it is not kept with the logical file what its records are")]
     NoFormat(#[from] AttributeError),
+    /// Compressed parts make no file together.
+    #[error("the parts are compressed by HPCC and make no file together, each is one on its own")]
+    Compressed,
     /// Blobs have no records.
     #[error("the logical file holds whole files, not records that {option} could tell apart")]
     NoRecords {
@@ -129,6 +132,7 @@ impl Explain for ShapeFault {
             Self::Prefix(_)
             | Self::NoPrefix
             | Self::NoRecords { .. }
+            | Self::Compressed
             | Self::TooSmall { .. }
             | Self::TooMany { .. } => Exit::Usage,
             _ => self.inner().map_or(Exit::Source, Explain::exit),
@@ -140,6 +144,7 @@ impl Explain for ShapeFault {
             Self::Prefix(_) | Self::NoPrefix => "splitprefix-invalid",
             Self::NoFormat(_) => "format-unsaid",
             Self::NoRecords { .. } => "records-missing",
+            Self::Compressed => "parts-compressed",
             Self::TooSmall { .. } | Self::TooMany { .. } => "split-too-small",
             Self::Part(_) => "part-invalid",
             Self::Blobs { .. } => "blobs-invalid",
@@ -171,6 +176,7 @@ impl Explain for ShapeFault {
             Self::Prefix(error) | Self::Blobs { source: error, .. } => error.advice(),
             Self::NoPrefix => "say it, as in --splitprefix FILENAME,FILESIZE",
             Self::NoFormat(_) => "fetch it as one file, or with --wrap",
+            Self::Compressed => "fetch them as they are with --wrap",
             Self::NoRecords { .. } => "take the files apart with --splitprefix auto",
             Self::TooSmall { .. } => "give a larger size, or a number of files with --parts",
             Self::TooMany { .. } => "give a larger size",

@@ -7,6 +7,7 @@ use crate::size::ByteSize;
 use crate::splitting::{MARK_ATTRIBUTE, PREFIX_ATTRIBUTE};
 use skyspray_dfu::blob::SplitPrefixSpec;
 use skyspray_dfu::format::RecordFormat;
+use skyspray_dfu::format::attributes::AttributeError;
 use skyspray_dfu::join::{Joined, Stored, edges, mark};
 use skyspray_dfu::naming::part_file_name;
 use skyspray_wire::ids::PartIndex;
@@ -118,6 +119,9 @@ impl Recipe {
             return Ok(Self::Wrap(count));
         }
         let stored = Described::new(attributes, parts);
+        if stored.format() == Err(AttributeError::Compressed.into()) {
+            return Err(ShapeFault::Compressed);
+        }
         let joined = stored.joined()?;
         let cut = match shape {
             Shape::Joined | Shape::Wrapped => return Ok(Self::Join(joined)),

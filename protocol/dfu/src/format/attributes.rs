@@ -24,6 +24,9 @@ pub enum AttributeError {
         /// The value of `format`, or of `kind` where there is no format.
         format: String,
     },
+    /// The bytes are HPCC's compressed blocks, in which no record can be found.
+    #[error("parts are compressed by HPCC, records cannot be told apart in them")]
+    Compressed,
     /// A fixed format without its record length.
     #[error("attribute recordSize is missing, a fixed format needs it")]
     NoRecordSize,
@@ -53,7 +56,9 @@ impl AttributeError {
             Self::Missing | Self::NoRecordSize => Some(8055),
             Self::Unknown { .. } => Some(8052),
             Self::Size { attribute: MAX_RECORD_SIZE, .. } => Some(8071),
-            Self::Size { .. } | Self::Csv(_) | Self::NoRowTag | Self::Row(_) => None,
+            Self::Size { .. } | Self::Compressed | Self::Csv(_) | Self::NoRowTag | Self::Row(_) => {
+                None
+            }
         }
     }
 }
@@ -103,6 +108,9 @@ impl RecordFormat {
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, AttributeError> {
         let attributes = Attributes(attributes.into_iter().collect());
+        if is_compressed(attributes.0.iter().copied()) {
+            return Err(AttributeError::Compressed);
+        }
         let kind = attributes.value(KIND);
         let said = attributes.value(FORMAT).or(kind).ok_or(AttributeError::Missing)?;
         let encoding = Encoding::from_hpcc_format_name(said);
@@ -137,6 +145,18 @@ impl RecordFormat {
             _ => "flat",
         }
     }
+}
+
+/// Attributes that say whether and how HPCC compressed the parts.
+pub const OF_COMPRESSION: [&str; 3] = [BLOCK_COMPRESSED, ROW_COMPRESSED, "compressionType"];
+
+/// Whether attributes say that the parts are compressed by HPCC.
+pub fn is_compressed<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
+    let is_true = |value: &str| {
+        ["1", "true", "yes", "on"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+    };
+    let says = |name: &str| matches!(name, BLOCK_COMPRESSED | ROW_COMPRESSED);
+    attributes.into_iter().any(|(name, value)| says(name) && is_true(value))
 }
 
 /// Attributes by name.
@@ -197,6 +217,8 @@ fn size(attribute: &'static str, value: &str) -> Result<NonZeroU32, AttributeErr
     value.parse().map_err(|_| AttributeError::Size { attribute, value: value.to_owned() })
 }
 
+const BLOCK_COMPRESSED: &str = "blockCompressed";
+const ROW_COMPRESSED: &str = "rowCompressed";
 const KIND: &str = "kind";
 const FORMAT: &str = "format";
 const RECORD_SIZE: &str = "recordSize";
@@ -297,6 +319,11 @@ mod tests {
         );
         assert_eq!(no_limit.hpcc_number(), Some(8071));
         assert_eq!(read(&[]), Err(AttributeError::Missing));
+        for compressed in [("blockCompressed", "1"), ("rowCompressed", "True")] {
+            assert_eq!(read(&[("kind", "csv"), compressed]), Err(AttributeError::Compressed));
+        }
+        let plain = read(&[("kind", "csv"), ("blockCompressed", "0")]);
+        assert_eq!(plain, Ok(RecordFormat::Csv(CsvFormat::default())));
         assert_eq!(read(&[("kind", "flat")]), Err(AttributeError::NoRecordSize));
         assert_eq!(
             read(&[("format", "key")]),

@@ -68,9 +68,15 @@ pub enum NameError {
         /// The list.
         list: String,
     },
-    /// A list in a list.
-    #[error("list {list:?} has braces inside its braces, expected {{name,name}}")]
+    /// A list in a list, or a brace that closes before one opens.
+    #[error("list {list:?} has braces beside or inside its braces, expected {{name,name}}")]
     NestedList {
+        /// The list.
+        list: String,
+    },
+    /// A comma before the braces becomes part of each name, and would cut it in two in a list.
+    #[error("list {list:?} has a comma before its braces, expected prefix{{name,name}}")]
+    CommaBeforeList {
         /// The list.
         list: String,
     },

@@ -30,8 +30,11 @@ impl<'a> ListText<'a> {
         if self.names.trim_matches(' ').is_empty() {
             return Err(NameError::EmptyList { list: shown(self.text) });
         }
-        if self.names.contains(['{', '}']) {
+        if self.names.contains(['{', '}']) || self.prefix.contains('}') {
             return Err(NameError::NestedList { list: shown(self.text) });
+        }
+        if self.prefix.contains(',') {
+            return Err(NameError::CommaBeforeList { list: shown(self.text) });
         }
         let names = self.names.split(',').count();
         if names > LIST_NAMES_MAX {

@@ -173,6 +173,8 @@ fn a_list_that_is_none_says_why() {
     assert_eq!(error("{}"), NameError::EmptyList { list: list("{}") });
     assert_eq!(error("a::{ }"), NameError::EmptyList { list: list("a::{ }") });
     assert_eq!(error("{a,{b}}"), NameError::NestedList { list: list("{a,{b}}") });
+    let comma = "file::h::>,{0}";
+    assert_eq!(error(comma), NameError::CommaBeforeList { list: list(comma) });
     assert_eq!(error("{a,,b}"), LogicalNameError::Empty { name: String::new() }.into());
     let many = format!("{{{}a}}", "a,".repeat(10_000));
     assert_eq!(error(&many), NameError::ListTooLong { names: 10_001, names_max: 10_000 });

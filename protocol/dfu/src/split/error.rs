@@ -1,6 +1,7 @@
 //! Why sources cannot be split, with the place and HPCC's number.
 
 use crate::encoding::InvalidText;
+use std::num::NonZeroU32;
 use thiserror::Error;
 
 /// Why sources cannot be split as asked. `source_index` counts from 0 (texts from 1), offsets are
@@ -338,6 +339,8 @@ pub(super) struct Place {
     pub(super) unit: u64,
     /// HPCC's number for a record that is too long.
     pub(super) too_long: u16,
+    /// The longest record as it was said, in bytes; no whole number of units perhaps.
+    pub(super) max_record: Option<NonZeroU32>,
 }
 
 impl Place {
@@ -355,7 +358,7 @@ impl Fault {
             Self::TooLong { record_start, max_record, quote } => SplitError::RecordTooLong {
                 source_index,
                 offset: offset(record_start),
-                max_record: max_record.saturating_mul(u32::try_from(place.unit).unwrap_or(1)),
+                max_record: place.max_record.map_or(max_record, NonZeroU32::get),
                 quote: quote.map(offset),
                 number: place.too_long,
             },

@@ -433,3 +433,22 @@ fn a_delimiter_cut_by_a_block_edge_is_held_back_and_never_more_than_that() {
     );
     assert_eq!(splitter.tail, b"");
 }
+
+#[test]
+fn a_record_of_wide_text_is_measured_in_whole_units_and_the_limit_named_as_it_was_said() {
+    let text = |units: usize| "a".repeat(units - 1) + "\n";
+    for (limit, fits) in [(9, 4), (8, 4), (1, 1)] {
+        let format = csv(&[], limit).with_encoding(Encoding::Utf16Le);
+        let split = |units| {
+            let wide: Vec<u8> = text(units).encode_utf16().flat_map(u16::to_le_bytes).collect();
+            split(&format, &[std::str::from_utf8(&wide).unwrap()], parts(1))
+        };
+
+        assert_eq!(split(fits).unwrap()[0].1, 1, "{limit}");
+        let fault = split(fits + 1).unwrap_err();
+        assert!(
+            matches!(fault, SplitError::RecordTooLong { max_record, .. } if max_record == limit),
+            "{fault}"
+        );
+    }
+}

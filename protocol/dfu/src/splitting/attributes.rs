@@ -17,6 +17,12 @@ type Attributes = Vec<(String, String)>;
 pub(super) fn of(wanted: &Wanted, format: &RecordFormat, options: &SplitOptions) -> Attributes {
     let stored = options.stored_format(format);
     let mut attributes = stored.to_attributes();
+    if wanted.target == Target::Utf8WithMark
+        && let Some((_, format)) = attributes.iter_mut().find(|(name, _)| name == "format")
+    {
+        // HPCC's name for UTF-8 with a byte order mark in every part.
+        "utf8".clone_into(format);
+    }
     let mut add = |name: &str, value: String| attributes.push((name.to_owned(), value));
     if stored != *format {
         let source = serde_json::to_string(&format.to_attributes());

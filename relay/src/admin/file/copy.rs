@@ -68,13 +68,15 @@ pub(in crate::admin) async fn copier(
 ) -> Result<Copier, AdminError> {
     let source = site(from, context)?;
     let target = if to == from { source.clone() } else { site(to, context)? };
+    let catalogue = context.catalogue().await?;
+    let placing = Placing::new(&context.dir, &catalogue, to);
     Ok(Copier {
-        catalogue: context.catalogue().await?,
+        catalogue,
         clock: Arc::clone(&context.host.clock),
         identity: Arc::new(load_identity(&context.dir, &context.settings)?),
         source,
         target,
-        placing: Arc::new(Placing::new(&context.dir, to)),
+        placing: Arc::new(placing),
         planes: context.planes(),
     })
 }

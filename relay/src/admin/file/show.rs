@@ -4,7 +4,7 @@ use super::{PAGE, ShowArgs, find};
 use crate::admin::context::Context;
 use crate::admin::output::{Row, when};
 use crate::admin::{AdminError, Output};
-use crate::catalogue::{Catalogue, StoredOrigin};
+use crate::catalogue::{Catalogue, GenerationRecord, StoredOrigin};
 use crate::shown::{ShownGeneration, ShownPart};
 use serde::Serialize;
 use skyspray_wire::ids::JobId;
@@ -31,6 +31,12 @@ pub(super) async fn show(
             Some(last) => after = Some(last.part),
             None => break,
         }
+    }
+    let kept = catalogue.kept(&target.plane, &target.name).await?;
+    let now_ms = context.host.now_ms();
+    let rows: Vec<KeptRow> = kept.iter().map(|kept| KeptRow::new(kept, now_ms)).collect();
+    if !rows.is_empty() {
+        output.rows(&rows, true)?;
     }
     if args.origins { show_origins(&catalogue, job, output).await } else { Ok(()) }
 }
@@ -90,6 +96,54 @@ impl Row for GenerationRow {
             when(Some(shown.committed_ms), self.now_ms),
             shown.lfn_hash.to_string(),
             if attributes.is_empty() { "-".to_owned() } else { attributes.join(" ") },
+        ]
+    }
+}
+
+/// A generation that can be made current again.
+#[derive(Serialize)]
+struct KeptRow {
+    generation: u64,
+    wuid: String,
+    agent: String,
+    parts: u32,
+    bytes: u64,
+    committed_ms: i64,
+    /// When another took its place.
+    ended_ms: Option<i64>,
+    #[serde(skip)]
+    now_ms: i64,
+}
+
+impl KeptRow {
+    fn new(kept: &GenerationRecord, now_ms: i64) -> Self {
+        Self {
+            generation: kept.generation.0,
+            wuid: kept.wuid.clone(),
+            agent: kept.agent.to_string(),
+            parts: kept.parts,
+            bytes: kept.bytes,
+            committed_ms: kept.committed_ms,
+            ended_ms: kept.ended_ms,
+            now_ms,
+        }
+    }
+}
+
+impl Row for KeptRow {
+    const EVENT: &'static str = "kept_generation";
+    const HEADINGS: &'static [&'static str] =
+        &["KEPT", "JOB", "AGENT", "PARTS", "BYTES", "COMMITTED", "ENDED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.generation.to_string(),
+            self.wuid.clone(),
+            self.agent.clone(),
+            self.parts.to_string(),
+            self.bytes.to_string(),
+            when(Some(self.committed_ms), self.now_ms),
+            when(self.ended_ms, self.now_ms),
         ]
     }
 }

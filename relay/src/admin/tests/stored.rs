@@ -40,7 +40,7 @@ fn logical(name: &str) -> LogicalName {
 }
 
 fn layout(parts: usize) -> (Layout, NonZeroU32) {
-    let layout = Layout { devices: NonZeroU32::MIN, dir_per_part: true };
+    let layout = Layout { devices: NonZeroU32::MIN, dir_per_part: true, keep_generations: None };
     (layout, NonZeroU32::new(parts as u32).unwrap())
 }
 
@@ -59,7 +59,8 @@ fn seal(index: usize, bytes: &[u8]) -> PartSeal {
 impl Stored {
     async fn new() -> Self {
         let site = Site::initialised().await;
-        let catalogue = Catalogue::open(&site.dir().catalogue()).await.unwrap();
+        let catalogue =
+            Catalogue::open(&crate::catalogue::Place::File(site.dir().catalogue())).await.unwrap();
         let plane = Arc::new(Plane::open_directory(site.at("plane").as_ref()).unwrap());
         let stored = Self { site, catalogue, plane };
         stored.enroll().await;
@@ -108,6 +109,7 @@ impl Stored {
                 dir_per_part: layout.dir_per_part,
                 devices: layout.devices.get(),
                 lfn_hash: lfn_hash(&logical(name)),
+                kept: None,
             },
         };
         match self.catalogue.open_write(&new, NOW_MS).await.unwrap() {
@@ -118,7 +120,7 @@ impl Stored {
 
     fn stage(&self, job: JobId, name: &str, parts: &[&[u8]]) -> Vec<(PartTarget, SealedPart)> {
         let (layout, count) = layout(parts.len());
-        let paths = layout.paths(&logical(name), count);
+        let paths = layout.paths(&logical(name), count, job);
         let stage = |(index, bytes): (usize, &&[u8])| {
             let part = PartIndex(index as u32);
             let path = part_path(&paths, &logical(name), part).unwrap();

@@ -3,7 +3,7 @@
 use super::super::Catalogue;
 use super::super::audit::{Actor, AuditEvent, append};
 use super::super::commit::{Gate, content, finish, permit, receipt, refused};
-use super::super::dialect::Connection;
+use super::super::dialect::{Connection, query};
 use super::super::error::{CatalogueError, JobError};
 use super::super::fields::{Fields, big};
 use super::super::jobs::{about, fence, load_job};
@@ -102,12 +102,11 @@ impl Catalogue {
 }
 
 async fn committed_files(tx: &mut Connection, job: JobId) -> Result<u64, CatalogueError> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS files FROM job_parts WHERE job = $1 AND state = 'committed'",
-    )
-    .bind(job.0.to_vec())
-    .fetch_one(tx)
-    .await?;
+    let row =
+        query("SELECT COUNT(*) AS files FROM job_parts WHERE job = $1 AND state = 'committed'")
+            .bind(job.0.to_vec())
+            .fetch_one(tx)
+            .await?;
     Fields::new("job_parts", &row).number("files")
 }
 
@@ -118,7 +117,7 @@ async fn commit_file(
     seal: &PartSeal,
     now_ms: i64,
 ) -> Result<bool, JobError> {
-    let row = sqlx::query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
         .bind(job.job.0.to_vec())
         .bind(i64::from(seal.part.0))
         .fetch_optional(&mut *tx)
@@ -133,7 +132,7 @@ async fn commit_file(
         return if same { Ok(false) } else { Err(JobError::PartDiffers { part: seal.part }) };
     }
     let path = known.path.ok_or_else(unknown)?;
-    sqlx::query(
+    query(
         "UPDATE job_parts SET state = 'committed', digest = $3, crc32 = $4, records = $5, \
          tree = NULL WHERE job = $1 AND part = $2",
     )
@@ -144,7 +143,7 @@ async fn commit_file(
     .bind(seal.records.map(big).transpose()?)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "INSERT INTO plane_files (plane, path, length, digest, crc32, modified_ns, committed_ms, \
          job, agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (plane, path) \
          DO UPDATE SET length = excluded.length, digest = excluded.digest, \
@@ -162,7 +161,7 @@ async fn commit_file(
     .bind(job.agent.as_str())
     .execute(&mut *tx)
     .await?;
-    sqlx::query("DELETE FROM discards WHERE plane = $1 AND path = $2")
+    query("DELETE FROM discards WHERE plane = $1 AND path = $2")
         .bind(job.target.plane().as_str())
         .bind(path.as_str())
         .execute(tx)

@@ -3,9 +3,22 @@
 use super::*;
 use skyspray_wire::refusal::RefusalCode;
 
-#[tokio::test]
-async fn an_added_agent_waits_for_its_token() {
-    let bench = Bench::empty().await;
+each_engine! {
+    an_added_agent_waits_for_its_token;
+    a_token_is_redeemed_by_exactly_one_of_two_at_once;
+    a_peer_learns_nothing_of_why_a_token_is_refused_but_the_audit_does;
+    a_waiting_agent_gets_a_new_token_and_new_rules_and_the_old_token_is_worth_nothing;
+    an_enrolled_or_revoked_agent_is_not_added_again;
+    an_identity_advances_once_and_repeats_its_answer;
+    a_copied_identity_locks_the_agent_until_it_is_invited_again;
+    of_two_edges_with_one_identity_that_renew_at_once_one_is_found_out;
+    a_revoked_agent_stays_revoked;
+    the_revision_moves_with_agents_and_rules_but_not_with_signs_of_life;
+    agents_are_listed_in_pages_by_name;
+}
+
+async fn an_added_agent_waits_for_its_token(engine: Engine) {
+    let bench = Bench::empty(engine).await;
     bench.catalogue.add_agent(&agent("edge-1"), &invitation(1), T).await.unwrap();
 
     let record = bench.catalogue.agent(&agent("edge-1")).await.unwrap().unwrap();
@@ -18,9 +31,8 @@ async fn an_added_agent_waits_for_its_token() {
     assert_eq!(bench.catalogue.agent(&agent("edge-9")).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_token_is_redeemed_by_exactly_one_of_two_at_once() {
-    let bench = Bench::empty().await;
+async fn a_token_is_redeemed_by_exactly_one_of_two_at_once(engine: Engine) {
+    let bench = Bench::empty(engine).await;
     let other = bench.other_process().await;
     bench.catalogue.add_agent(&agent("edge-1"), &invitation(1), T).await.unwrap();
     let (mine, theirs) = (redemption("edge-1", 1), redemption("edge-1", 1));
@@ -40,9 +52,8 @@ async fn a_token_is_redeemed_by_exactly_one_of_two_at_once() {
     assert_eq!(record.token_expires_ms, None);
 }
 
-#[tokio::test]
-async fn a_peer_learns_nothing_of_why_a_token_is_refused_but_the_audit_does() {
-    let bench = Bench::empty().await;
+async fn a_peer_learns_nothing_of_why_a_token_is_refused_but_the_audit_does(engine: Engine) {
+    let bench = Bench::empty(engine).await;
     let catalogue = &bench.catalogue;
     catalogue.add_agent(&agent("edge-1"), &invitation(1), T).await.unwrap();
     catalogue.add_agent(&agent("edge-2"), &invitation(1), T).await.unwrap();
@@ -68,9 +79,10 @@ async fn a_peer_learns_nothing_of_why_a_token_is_refused_but_the_audit_does() {
     catalogue.redeem_token(&redemption("edge-1", 1), T + 599_999).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_waiting_agent_gets_a_new_token_and_new_rules_and_the_old_token_is_worth_nothing() {
-    let bench = Bench::empty().await;
+async fn a_waiting_agent_gets_a_new_token_and_new_rules_and_the_old_token_is_worth_nothing(
+    engine: Engine,
+) {
+    let bench = Bench::empty(engine).await;
     bench.catalogue.add_agent(&agent("edge-1"), &invitation(1), T).await.unwrap();
     let second = Invitation { rules: vec!["list:data".parse().unwrap()], ..invitation(2) };
     bench.catalogue.add_agent(&agent("edge-1"), &second, T).await.unwrap();
@@ -83,9 +95,8 @@ async fn a_waiting_agent_gets_a_new_token_and_new_rules_and_the_old_token_is_wor
     assert_eq!(record.rules, second.rules);
 }
 
-#[tokio::test]
-async fn an_enrolled_or_revoked_agent_is_not_added_again() {
-    let bench = Bench::new().await;
+async fn an_enrolled_or_revoked_agent_is_not_added_again(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.catalogue.revoke_agent(&agent("edge-2"), T).await.unwrap();
 
     let enrolled = bench.catalogue.add_agent(&agent("edge-1"), &invitation(2), T).await;
@@ -95,9 +106,8 @@ async fn an_enrolled_or_revoked_agent_is_not_added_again() {
     assert_eq!(revoked.unwrap_err().to_string(), "agent edge-2 is revoked");
 }
 
-#[tokio::test]
-async fn an_identity_advances_once_and_repeats_its_answer() {
-    let bench = Bench::new().await;
+async fn an_identity_advances_once_and_repeats_its_answer(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (name, next, first) = (agent("edge-1"), key(), IdentityGeneration(1));
 
     let advanced = bench.catalogue.advance_identity(&name, first, &next, T).await.unwrap();
@@ -110,9 +120,8 @@ async fn an_identity_advances_once_and_repeats_its_answer() {
     assert_eq!(record.session_key_hash, Some(next.hash()));
 }
 
-#[tokio::test]
-async fn a_copied_identity_locks_the_agent_until_it_is_invited_again() {
-    let bench = Bench::new().await;
+async fn a_copied_identity_locks_the_agent_until_it_is_invited_again(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (name, first) = (agent("edge-1"), IdentityGeneration(1));
     bench.catalogue.advance_identity(&name, first, &key(), T).await.unwrap();
 
@@ -134,9 +143,8 @@ async fn a_copied_identity_locks_the_agent_until_it_is_invited_again() {
     assert_eq!(back, IdentityGeneration(3));
 }
 
-#[tokio::test]
-async fn of_two_edges_with_one_identity_that_renew_at_once_one_is_found_out() {
-    let bench = Bench::new().await;
+async fn of_two_edges_with_one_identity_that_renew_at_once_one_is_found_out(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let other = bench.other_process().await;
     let (name, first, mine, theirs) = (agent("edge-1"), IdentityGeneration(1), key(), key());
 
@@ -150,9 +158,8 @@ async fn of_two_edges_with_one_identity_that_renew_at_once_one_is_found_out() {
     assert_eq!(record.state, AgentState::Locked);
 }
 
-#[tokio::test]
-async fn a_revoked_agent_stays_revoked() {
-    let bench = Bench::new().await;
+async fn a_revoked_agent_stays_revoked(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let name = agent("edge-1");
     bench.catalogue.revoke_agent(&name, T + 1).await.unwrap();
     let revision = bench.catalogue.agents_revision().await.unwrap();
@@ -170,9 +177,8 @@ async fn a_revoked_agent_stays_revoked() {
     assert_eq!(unknown.to_string(), "agent edge-9 does not exist");
 }
 
-#[tokio::test]
-async fn the_revision_moves_with_agents_and_rules_but_not_with_signs_of_life() {
-    let bench = Bench::new().await;
+async fn the_revision_moves_with_agents_and_rules_but_not_with_signs_of_life(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let other = bench.other_process().await;
     let name = agent("edge-1");
     let mut last = other.agents_revision().await.unwrap();
@@ -196,9 +202,8 @@ async fn the_revision_moves_with_agents_and_rules_but_not_with_signs_of_life() {
     }
 }
 
-#[tokio::test]
-async fn agents_are_listed_in_pages_by_name() {
-    let bench = Bench::new().await;
+async fn agents_are_listed_in_pages_by_name(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.catalogue.add_agent(&agent("a-first"), &invitation(1), T).await.unwrap();
 
     let first = bench.catalogue.agents(None, 2).await.unwrap();

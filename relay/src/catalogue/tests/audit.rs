@@ -2,9 +2,18 @@
 
 use super::*;
 
+each_engine! {
+    every_change_of_a_job_writes_one_line_in_an_unbroken_chain;
+    an_empty_audit_is_whole;
+    a_changed_line_shows;
+    a_missing_line_shows;
+    a_cut_tail_shows;
+    a_refused_decision_is_recorded_with_its_number;
+}
+
 async fn tamper(bench: &Bench, statement: &'static str) {
     let mut tx = bench.catalogue.store.begin().await.unwrap();
-    sqlx::query(statement).execute(&mut *tx).await.unwrap();
+    query(statement).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -12,9 +21,8 @@ async fn fault(bench: &Bench) -> String {
     bench.catalogue.verify_audit().await.unwrap_err().to_string()
 }
 
-#[tokio::test]
-async fn every_change_of_a_job_writes_one_line_in_an_unbroken_chain() {
-    let bench = Bench::new().await;
+async fn every_change_of_a_job_writes_one_line_in_an_unbroken_chain(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
 
     let lines = bench.catalogue.audit_tail(3).await.unwrap();
@@ -32,49 +40,44 @@ async fn every_change_of_a_job_writes_one_line_in_an_unbroken_chain() {
     assert_eq!(after, lines[1..]);
 }
 
-#[tokio::test]
-async fn an_empty_audit_is_whole() {
-    let bench = Bench::empty().await;
+async fn an_empty_audit_is_whole(engine: Engine) {
+    let bench = Bench::empty(engine).await;
 
     let summary = bench.catalogue.verify_audit().await.unwrap();
 
     assert_eq!(summary, AuditSummary { lines: 0, head: Digest([0; 32]) });
 }
 
-#[tokio::test]
-async fn a_changed_line_shows() {
+async fn a_changed_line_shows(engine: Engine) {
     for statement in [
         "UPDATE audit SET result = 'refused 201' WHERE seq = 2",
         "UPDATE audit SET at_ms = at_ms + 1 WHERE seq = 2",
         "UPDATE audit SET agent = 'edge-9' WHERE seq = 2",
         "UPDATE audit SET plane = '' WHERE seq = 2",
     ] {
-        let bench = Bench::new().await;
+        let bench = Bench::new(engine).await;
         tamper(&bench, statement).await;
         assert_eq!(fault(&bench).await, "audit line 2 was changed", "{statement}");
     }
 }
 
-#[tokio::test]
-async fn a_missing_line_shows() {
-    let bench = Bench::new().await;
+async fn a_missing_line_shows(engine: Engine) {
+    let bench = Bench::new(engine).await;
     tamper(&bench, "DELETE FROM audit WHERE seq = 2").await;
 
     let expected = "audit line 2 is missing or does not follow from the one before";
     assert_eq!(fault(&bench).await, expected);
 }
 
-#[tokio::test]
-async fn a_cut_tail_shows() {
-    let bench = Bench::new().await;
+async fn a_cut_tail_shows(engine: Engine) {
+    let bench = Bench::new(engine).await;
     tamper(&bench, "DELETE FROM audit WHERE seq > 2").await;
 
     assert_eq!(fault(&bench).await, "audit ends at line 2, its head is at line 4");
 }
 
-#[tokio::test]
-async fn a_refused_decision_is_recorded_with_its_number() {
-    let bench = Bench::new().await;
+async fn a_refused_decision_is_recorded_with_its_number(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let code = skyspray_wire::refusal::RefusalCode::Forbidden;
     let mut entry = AuditEntry::new(Actor::Agent(agent("edge-1")), AuditEvent::Listed)
         .target("b::secret")

@@ -4,13 +4,32 @@ use super::*;
 use skyspray_wire::receipt::ListDigest;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
+each_engine! {
+    a_commit_makes_the_generation_visible_with_all_that_is_known_of_it;
+    a_commit_asked_for_again_in_any_epoch_returns_the_first_result;
+    two_commits_of_one_job_at_once_write_one_generation;
+    what_exists_is_replaced_only_when_asked_and_unused_places_are_discarded;
+    places_the_new_generation_takes_over_are_not_discarded;
+    a_job_is_sealed_only_when_every_part_is;
+    records_are_known_only_when_every_part_counted_them;
+    headers_and_footers_are_kept_with_their_parts;
+    what_is_known_late_is_added_when_the_job_is_sealed_and_never_after;
+    the_agent_is_judged_as_it_is_when_the_job_is_sealed;
+    a_revoked_agent_seals_nothing_whatever_the_gate_says;
+    what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up;
+    a_sealed_job_cannot_be_given_up_by_its_agent;
+    a_part_does_not_take_the_place_of_another_file;
+    a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing;
+    a_transaction_that_was_cut_off_has_written_nothing;
+    a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages;
+}
+
 fn overwriting(id: u8, parts: u32) -> NewJob {
     NewJob { overwrite: true, parts, ..spray(id, "a::x") }
 }
 
-#[tokio::test]
-async fn a_commit_makes_the_generation_visible_with_all_that_is_known_of_it() {
-    let bench = Bench::new().await;
+async fn a_commit_makes_the_generation_visible_with_all_that_is_known_of_it(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
     assert_eq!(bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap(), None);
@@ -50,9 +69,8 @@ async fn a_commit_makes_the_generation_visible_with_all_that_is_known_of_it() {
     assert_eq!(bench.job(&new).await.state, JobState::Committed);
 }
 
-#[tokio::test]
-async fn a_commit_asked_for_again_in_any_epoch_returns_the_first_result() {
-    let mut bench = Bench::new().await;
+async fn a_commit_asked_for_again_in_any_epoch_returns_the_first_result(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let done = bench.committed(&new, T).await;
     let audit = bench.catalogue.verify_audit().await.unwrap();
@@ -69,9 +87,8 @@ async fn a_commit_asked_for_again_in_any_epoch_returns_the_first_result() {
     assert_eq!(reopened, Opening::Committed(done));
 }
 
-#[tokio::test]
-async fn two_commits_of_one_job_at_once_write_one_generation() {
-    let bench = Bench::new().await;
+async fn two_commits_of_one_job_at_once_write_one_generation(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let other = bench.other_process().await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
@@ -86,9 +103,8 @@ async fn two_commits_of_one_job_at_once_write_one_generation() {
     assert_eq!(second.unwrap(), None);
 }
 
-#[tokio::test]
-async fn what_exists_is_replaced_only_when_asked_and_unused_places_are_discarded() {
-    let bench = Bench::new().await;
+async fn what_exists_is_replaced_only_when_asked_and_unused_places_are_discarded(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
     let error = bench.open(&spray(2, "a::x"), T).await.unwrap_err();
     assert!(matches!(&error, JobError::Exists { name } if name == "a::x"));
@@ -108,9 +124,8 @@ async fn what_exists_is_replaced_only_when_asked_and_unused_places_are_discarded
     assert_eq!(old, []);
 }
 
-#[tokio::test]
-async fn places_the_new_generation_takes_over_are_not_discarded() {
-    let bench = Bench::new().await;
+async fn places_the_new_generation_takes_over_are_not_discarded(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
     bench.committed(&overwriting(2, 2), T).await;
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());
@@ -121,9 +136,8 @@ async fn places_the_new_generation_takes_over_are_not_discarded() {
     assert_eq!(bench.discard_paths().await, ["a/x._1_of_1"]);
 }
 
-#[tokio::test]
-async fn a_job_is_sealed_only_when_every_part_is() {
-    let bench = Bench::new().await;
+async fn a_job_is_sealed_only_when_every_part_is(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let parts = parts_of(&new);
@@ -152,9 +166,8 @@ async fn a_job_is_sealed_only_when_every_part_is() {
     assert_eq!(bench.job(&new).await.state, JobState::Sealed);
 }
 
-#[tokio::test]
-async fn records_are_known_only_when_every_part_counted_them() {
-    let bench = Bench::new().await;
+async fn records_are_known_only_when_every_part_counted_them(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let mut parts = parts_of(&new);
@@ -168,9 +181,8 @@ async fn records_are_known_only_when_every_part_counted_them() {
     assert_eq!(current.records, None);
 }
 
-#[tokio::test]
-async fn headers_and_footers_are_kept_with_their_parts() {
-    let bench = Bench::new().await;
+async fn headers_and_footers_are_kept_with_their_parts(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let mut parts = parts_of(&new);
@@ -195,9 +207,8 @@ fn pair(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-#[tokio::test]
-async fn what_is_known_late_is_added_when_the_job_is_sealed_and_never_after() {
-    let bench = Bench::new().await;
+async fn what_is_known_late_is_added_when_the_job_is_sealed_and_never_after(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.parts_sealed(&new, T).await;
     let (catalogue, key) = (&bench.catalogue, (new.job, epoch));
@@ -219,9 +230,8 @@ async fn what_is_known_late_is_added_when_the_job_is_sealed_and_never_after() {
     assert_eq!(current.attributes, [pair("kind", "csv"), pair("replaced", "4")]);
 }
 
-#[tokio::test]
-async fn the_agent_is_judged_as_it_is_when_the_job_is_sealed() {
-    let bench = Bench::new().await;
+async fn the_agent_is_judged_as_it_is_when_the_job_is_sealed(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.parts_sealed(&new, T).await;
     bench.catalogue.set_rules(&agent("edge-1"), &[], T).await.unwrap();
@@ -246,9 +256,8 @@ async fn the_agent_is_judged_as_it_is_when_the_job_is_sealed() {
     bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_revoked_agent_seals_nothing_whatever_the_gate_says() {
-    let bench = Bench::new().await;
+async fn a_revoked_agent_seals_nothing_whatever_the_gate_says(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.parts_sealed(&new, T).await;
     bench.catalogue.revoke_agent(&agent("edge-1"), T).await.unwrap();
@@ -259,9 +268,8 @@ async fn a_revoked_agent_seals_nothing_whatever_the_gate_says() {
     assert_eq!(bench.job(&new).await.state, JobState::Open);
 }
 
-#[tokio::test]
-async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up() {
-    let bench = Bench::new().await;
+async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
 
@@ -271,9 +279,8 @@ async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up() 
     assert_eq!(discards[0].reason, DiscardReason::Aborted);
 }
 
-#[tokio::test]
-async fn a_sealed_job_cannot_be_given_up_by_its_agent() {
-    let bench = Bench::new().await;
+async fn a_sealed_job_cannot_be_given_up_by_its_agent(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
 
@@ -283,9 +290,8 @@ async fn a_sealed_job_cannot_be_given_up_by_its_agent() {
     assert!(matches!(error, JobError::State { state: JobState::Sealed, .. }));
 }
 
-#[tokio::test]
-async fn a_part_does_not_take_the_place_of_another_file() {
-    let bench = Bench::new().await;
+async fn a_part_does_not_take_the_place_of_another_file(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
     let new = spray(2, "a::y");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
@@ -297,9 +303,8 @@ async fn a_part_does_not_take_the_place_of_another_file() {
     assert_eq!(error.refusal().code, RefusalCode::PathBlocked);
 }
 
-#[tokio::test]
-async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing() {
-    let mut bench = Bench::new().await;
+async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let mut epoch = Epoch(0);
     for step in 0..4 {
@@ -327,13 +332,12 @@ async fn a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing() {
     assert_eq!(sealed.iter().filter(|line| line.event == "job-sealed").count(), 1);
 }
 
-#[tokio::test]
-async fn a_transaction_that_was_cut_off_has_written_nothing() {
-    let mut bench = Bench::new().await;
+async fn a_transaction_that_was_cut_off_has_written_nothing(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
     let mut tx = bench.catalogue.store.begin().await.unwrap();
-    sqlx::query("UPDATE jobs SET state = 'committed'").execute(&mut *tx).await.unwrap();
+    query("UPDATE jobs SET state = 'committed'").execute(&mut tx).await.unwrap();
     drop(tx);
 
     bench.crash().await;
@@ -342,9 +346,8 @@ async fn a_transaction_that_was_cut_off_has_written_nothing() {
     bench.catalogue.commit_spray(new.job, epoch, OPEN_GATE.sign, T).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages() {
-    let bench = Bench::new().await;
+async fn a_spray_of_ten_thousand_parts_commits_and_is_read_in_pages(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = NewJob { parts: 10_000, ..spray(1, "a::x") };
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     for page in parts_of(&new).chunks(512) {

@@ -3,6 +3,14 @@
 use super::*;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
+each_engine! {
+    a_discard_is_claimed_by_one_and_gone_when_confirmed;
+    a_claim_whose_holder_died_is_claimed_again_and_the_dead_confirms_nothing;
+    a_job_takes_no_place_that_is_being_deleted;
+    a_deleter_that_died_does_not_block_a_job_for_ever;
+    an_aborted_sealed_job_discards_only_what_no_generation_uses;
+}
+
 /// A minute: how long a claim holds.
 const MINUTE: i64 = 60_000;
 
@@ -19,9 +27,8 @@ impl Bench {
     }
 }
 
-#[tokio::test]
-async fn a_discard_is_claimed_by_one_and_gone_when_confirmed() {
-    let bench = Bench::new().await;
+async fn a_discard_is_claimed_by_one_and_gone_when_confirmed(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.removed().await;
     assert_eq!(bench.claim(T - 1).await, [], "not old enough");
 
@@ -38,9 +45,8 @@ async fn a_discard_is_claimed_by_one_and_gone_when_confirmed() {
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_claim_whose_holder_died_is_claimed_again_and_the_dead_confirms_nothing() {
-    let bench = Bench::new().await;
+async fn a_claim_whose_holder_died_is_claimed_again_and_the_dead_confirms_nothing(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.removed().await;
     let dead = bench.claim(T).await;
 
@@ -51,9 +57,8 @@ async fn a_claim_whose_holder_died_is_claimed_again_and_the_dead_confirms_nothin
     assert_eq!(bench.discard_paths().await.len(), 2);
 }
 
-#[tokio::test]
-async fn a_job_takes_no_place_that_is_being_deleted() {
-    let bench = Bench::new().await;
+async fn a_job_takes_no_place_that_is_being_deleted(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.removed().await;
     let new = spray(2, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
@@ -76,9 +81,8 @@ async fn a_job_takes_no_place_that_is_being_deleted() {
     bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_deleter_that_died_does_not_block_a_job_for_ever() {
-    let bench = Bench::new().await;
+async fn a_deleter_that_died_does_not_block_a_job_for_ever(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.removed().await;
     let new = spray(2, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
@@ -96,9 +100,8 @@ async fn a_deleter_that_died_does_not_block_a_job_for_ever() {
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn an_aborted_sealed_job_discards_only_what_no_generation_uses() {
-    let bench = Bench::new().await;
+async fn an_aborted_sealed_job_discards_only_what_no_generation_uses(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
     let new = NewJob { overwrite: true, ..spray(2, "a::x") };
     bench.sealed(&new, T).await;

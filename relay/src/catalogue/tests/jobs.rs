@@ -3,20 +3,37 @@
 use super::*;
 use skyspray_wire::refusal::RefusalCode;
 
+each_engine! {
+    a_job_opens_in_its_first_epoch_with_an_id_for_people;
+    the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_first;
+    a_job_id_is_not_shared_between_agents_targets_or_plans;
+    a_name_is_leased_to_one_agent_while_it_shows_life;
+    an_agents_new_job_displaces_its_own_old_one_at_once;
+    a_sealed_job_is_never_displaced;
+    of_two_agents_that_open_a_name_at_once_one_gets_it;
+    of_two_sessions_that_continue_a_job_the_older_is_fenced;
+    progress_of_many_jobs_is_one_transaction;
+    progress_whose_first_recording_counted_unseen_is_recorded_again_and_not_counted_twice;
+    an_aborted_job_is_collected_and_then_forgotten;
+    a_name_that_never_was_leaves_nothing_behind;
+    a_sealed_job_found_after_a_crash_is_taken_over_and_finished;
+    open_jobs_without_a_sign_of_life_are_found;
+    jobs_are_listed_newest_first_in_pages_and_by_what_is_asked;
+}
+
 fn progress(new: &NewJob, epoch: Epoch, part: u32, tree: &[u8]) -> Progress {
     Progress {
         job: new.job,
         epoch,
         part: PartIndex(part),
         tree: tree.to_vec(),
-        bytes_delta: 100,
+        job_bytes: 100,
         pieces: Vec::new(),
     }
 }
 
-#[tokio::test]
-async fn a_job_opens_in_its_first_epoch_with_an_id_for_people() {
-    let bench = Bench::new().await;
+async fn a_job_opens_in_its_first_epoch_with_an_id_for_people(engine: Engine) {
+    let bench = Bench::new(engine).await;
 
     let opened = bench.open(&spray(1, "a::x"), T).await.unwrap();
 
@@ -28,7 +45,7 @@ async fn a_job_opens_in_its_first_epoch_with_an_id_for_people() {
             state: JobState::Open,
             parts: 2,
             chunk_size: ChunkSize::FILE_PLANE,
-            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5, kept: None },
             resumed: false,
         }
     );
@@ -39,9 +56,8 @@ async fn a_job_opens_in_its_first_epoch_with_an_id_for_people() {
     assert_eq!(by_wuid.attributes, [("kind".to_owned(), "flat".to_owned())]);
 }
 
-#[tokio::test]
-async fn the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_first() {
-    let mut bench = Bench::new().await;
+async fn the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_first(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let first = bench.open(&new, T).await.unwrap();
     bench
@@ -54,7 +70,7 @@ async fn the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_firs
     let changed_plane = NewJob {
         parts: 9,
         chunk_size: ChunkSize::try_new(4096).unwrap(),
-        layout: PartLayout { dir_per_part: false, devices: 3, lfn_hash: 5 },
+        layout: PartLayout { dir_per_part: false, devices: 3, lfn_hash: 5, kept: None },
         ..new.clone()
     };
     let again = bench.open(&changed_plane, T + 100_000).await.unwrap();
@@ -66,9 +82,8 @@ async fn the_same_job_again_continues_in_a_new_epoch_with_what_was_fixed_at_firs
     assert_eq!(bench.job(&new).await.bytes_durable, 100);
 }
 
-#[tokio::test]
-async fn a_job_id_is_not_shared_between_agents_targets_or_plans() {
-    let bench = Bench::new().await;
+async fn a_job_id_is_not_shared_between_agents_targets_or_plans(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.open(&new, T).await.unwrap();
 
@@ -87,9 +102,8 @@ async fn a_job_id_is_not_shared_between_agents_targets_or_plans() {
     assert_eq!(bench.audit_events(1).await, [refused]);
 }
 
-#[tokio::test]
-async fn a_name_is_leased_to_one_agent_while_it_shows_life() {
-    let bench = Bench::new().await;
+async fn a_name_is_leased_to_one_agent_while_it_shows_life(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let mine = spray(1, "a::x");
     let theirs = NewJob { agent: agent("edge-2"), ..spray(2, "a::x") };
     let epoch = bench.open(&mine, T).await.unwrap().epoch;
@@ -113,9 +127,8 @@ async fn a_name_is_leased_to_one_agent_while_it_shows_life() {
     assert!(matches!(error, JobError::Aborted { job } if job == mine.job));
 }
 
-#[tokio::test]
-async fn an_agents_new_job_displaces_its_own_old_one_at_once() {
-    let bench = Bench::new().await;
+async fn an_agents_new_job_displaces_its_own_old_one_at_once(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (old, new) = (spray(1, "a::x"), spray(2, "a::x"));
     bench.open(&old, T).await.unwrap();
 
@@ -126,9 +139,8 @@ async fn an_agents_new_job_displaces_its_own_old_one_at_once() {
     assert_eq!(to_collect.iter().map(|job| job.job).collect::<Vec<_>>(), [old.job]);
 }
 
-#[tokio::test]
-async fn a_sealed_job_is_never_displaced() {
-    let bench = Bench::new().await;
+async fn a_sealed_job_is_never_displaced(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let sealed = spray(1, "a::x");
     bench.sealed(&sealed, T).await;
 
@@ -142,9 +154,8 @@ async fn a_sealed_job_is_never_displaced() {
     assert_eq!(bench.job(&sealed).await.state, JobState::Sealed);
 }
 
-#[tokio::test]
-async fn of_two_agents_that_open_a_name_at_once_one_gets_it() {
-    let bench = Bench::new().await;
+async fn of_two_agents_that_open_a_name_at_once_one_gets_it(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let other = bench.other_process().await;
     let mine = spray(1, "a::x");
     let theirs = NewJob { agent: agent("edge-2"), ..spray(2, "a::x") };
@@ -157,9 +168,8 @@ async fn of_two_agents_that_open_a_name_at_once_one_gets_it() {
     assert!(matches!(refused.unwrap_err(), JobError::Leased { .. }));
 }
 
-#[tokio::test]
-async fn of_two_sessions_that_continue_a_job_the_older_is_fenced() {
-    let bench = Bench::new().await;
+async fn of_two_sessions_that_continue_a_job_the_older_is_fenced(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let old = bench.open(&new, T).await.unwrap().epoch;
     let newer = bench.open(&new, T).await.unwrap().epoch;
@@ -181,15 +191,14 @@ async fn of_two_sessions_that_continue_a_job_the_older_is_fenced() {
     assert_eq!(gone, [(new.job, old)]);
 }
 
-#[tokio::test]
-async fn progress_of_many_jobs_is_one_transaction() {
-    let bench = Bench::new().await;
+async fn progress_of_many_jobs_is_one_transaction(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let jobs: Vec<NewJob> = (0..10).map(|id| spray(id, &format!("a::n{id}"))).collect();
     let mut items = Vec::new();
     for new in &jobs {
         let epoch = bench.open(new, T).await.unwrap().epoch;
         items.push(progress(new, epoch, 0, b"0"));
-        items.push(progress(new, epoch, 1, b"1"));
+        items.push(Progress { job_bytes: 200, ..progress(new, epoch, 1, b"1") });
     }
 
     assert_eq!(bench.catalogue.record_progress(&items, T + 7).await.unwrap(), []);
@@ -200,9 +209,28 @@ async fn progress_of_many_jobs_is_one_transaction() {
     }
 }
 
-#[tokio::test]
-async fn an_aborted_job_is_collected_and_then_forgotten() {
-    let bench = Bench::new().await;
+async fn progress_whose_first_recording_counted_unseen_is_recorded_again_and_not_counted_twice(
+    engine: Engine,
+) {
+    let bench = Bench::new(engine).await;
+    let new = spray(1, "a::x");
+    let epoch = bench.open(&new, T).await.unwrap().epoch;
+    let items = [progress(&new, epoch, 0, b"0"), progress(&new, epoch, 1, b"1")];
+    let later = Progress { job_bytes: 150, ..progress(&new, epoch, 1, b"11") };
+
+    for _ in 0..2 {
+        assert_eq!(bench.catalogue.record_progress(&items, T).await.unwrap(), []);
+    }
+    assert_eq!(bench.job(&new).await.bytes_durable, 100);
+    bench.catalogue.record_progress(&[later], T).await.unwrap();
+
+    assert_eq!(bench.job(&new).await.bytes_durable, 150);
+    let parts = bench.catalogue.job_parts(new.job, None, 10).await.unwrap();
+    assert_eq!(parts[1].tree.as_deref(), Some(&b"11"[..]));
+}
+
+async fn an_aborted_job_is_collected_and_then_forgotten(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     bench.catalogue.record_progress(&[progress(&new, epoch, 0, b"t")], T).await.unwrap();
@@ -232,24 +260,22 @@ async fn an_aborted_job_is_collected_and_then_forgotten() {
     bench.open(&spray(2, "a::x"), T).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_name_that_never_was_leaves_nothing_behind() {
-    let bench = Bench::new().await;
+async fn a_name_that_never_was_leaves_nothing_behind(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.open(&new, T).await.unwrap();
 
     bench.catalogue.abort(new.job, None, &Actor::Operator, T).await.unwrap();
 
-    let row = sqlx::query("SELECT COUNT(*) FROM logical_files")
+    let row = query("SELECT COUNT(*) AS names FROM logical_files")
         .fetch_one(bench.catalogue.store.readers())
         .await
         .unwrap();
-    assert_eq!(sqlx::Row::get::<i64, _>(&row, 0), 0);
+    assert_eq!(row.try_get::<i64>("names").unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_sealed_job_found_after_a_crash_is_taken_over_and_finished() {
-    let mut bench = Bench::new().await;
+async fn a_sealed_job_found_after_a_crash_is_taken_over_and_finished(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let old = bench.sealed(&new, T).await;
     bench.crash().await;
@@ -269,9 +295,8 @@ async fn a_sealed_job_found_after_a_crash_is_taken_over_and_finished() {
     assert!(matches!(error, JobError::State { state: JobState::Committed, .. }));
 }
 
-#[tokio::test]
-async fn open_jobs_without_a_sign_of_life_are_found() {
-    let bench = Bench::new().await;
+async fn open_jobs_without_a_sign_of_life_are_found(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for (id, at) in [(1, T + 30), (2, T + 10), (3, T + 20)] {
         bench.open(&spray(id, &format!("a::n{id}")), at).await.unwrap();
     }
@@ -281,9 +306,8 @@ async fn open_jobs_without_a_sign_of_life_are_found() {
     assert_eq!(old.iter().map(|job| job.job).collect::<Vec<_>>(), [job_id(2), job_id(3)]);
 }
 
-#[tokio::test]
-async fn jobs_are_listed_newest_first_in_pages_and_by_what_is_asked() {
-    let bench = Bench::new().await;
+async fn jobs_are_listed_newest_first_in_pages_and_by_what_is_asked(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for id in 1..=5 {
         let by = if id % 2 == 0 { "edge-2" } else { "edge-1" };
         let new = NewJob { agent: agent(by), ..spray(id, &format!("a::n{id}")) };

@@ -6,6 +6,17 @@ use skyspray_wire::limits::ORIGIN_RANGES_MAX;
 use skyspray_wire::message::{OriginRange, Origins, SourceNote};
 use skyspray_wire::refusal::RefusalCode;
 
+each_engine! {
+    origins_are_read_in_part_order_and_in_pages;
+    a_resumed_job_records_the_same_again_and_nothing_else;
+    only_an_open_spray_under_its_lease_records_origins;
+    ranges_of_unknown_parts_and_sources_are_refused;
+    a_job_records_no_more_ranges_than_the_limit;
+    a_spray_with_a_range_beyond_its_part_is_not_sealed;
+    origins_live_as_long_as_their_generation;
+    origins_of_a_job_that_was_given_up_are_forgotten;
+}
+
 /// Bytes of each part of the sprays here.
 const PART_BYTES: u64 = 34;
 
@@ -66,9 +77,8 @@ impl Bench {
     }
 }
 
-#[tokio::test]
-async fn origins_are_read_in_part_order_and_in_pages() {
-    let bench = Bench::new().await;
+async fn origins_are_read_in_part_order_and_in_pages(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.recorded(&new).await;
     bench.recorded(&spray(2, "a::other")).await;
@@ -91,9 +101,8 @@ async fn origins_are_read_in_part_order_and_in_pages() {
     assert_eq!(bench.catalogue.origin_sources(new.job, after, 10).await.unwrap(), [source(1)]);
 }
 
-#[tokio::test]
-async fn a_resumed_job_records_the_same_again_and_nothing_else() {
-    let bench = Bench::new().await;
+async fn a_resumed_job_records_the_same_again_and_nothing_else(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.recorded(&new).await;
     let before = bench.ranges(new.job).await;
@@ -116,9 +125,8 @@ async fn a_resumed_job_records_the_same_again_and_nothing_else() {
     assert_eq!(bench.ranges(new.job).await, before);
 }
 
-#[tokio::test]
-async fn only_an_open_spray_under_its_lease_records_origins() {
-    let bench = Bench::new().await;
+async fn only_an_open_spray_under_its_lease_records_origins(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let (job, epoch) = bench.recorded(&new).await;
 
@@ -132,9 +140,8 @@ async fn only_an_open_spray_under_its_lease_records_origins() {
     assert_eq!(bench.refused((job, epoch), &origins()).await.0, RefusalCode::Incomplete);
 }
 
-#[tokio::test]
-async fn ranges_of_unknown_parts_and_sources_are_refused() {
-    let bench = Bench::new().await;
+async fn ranges_of_unknown_parts_and_sources_are_refused(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let key = bench.recorded(&spray(1, "a::x")).await;
 
     let told = "a range of part 3 in a job of 2 parts".to_owned();
@@ -147,16 +154,15 @@ async fn ranges_of_unknown_parts_and_sources_are_refused() {
     assert_eq!(bench.refused(key, &page).await.0, RefusalCode::LimitExceeded);
 }
 
-#[tokio::test]
-async fn a_job_records_no_more_ranges_than_the_limit() {
-    let bench = Bench::new().await;
+async fn a_job_records_no_more_ranges_than_the_limit(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let key = bench.recorded(&new).await;
     let mut tx = bench.catalogue.store.begin().await.unwrap();
     // As if all but one of the others were there.
-    sqlx::query("UPDATE jobs SET origin_ranges = $1 WHERE origin_ranges = 3")
+    query("UPDATE jobs SET origin_ranges = $1 WHERE origin_ranges = 3")
         .bind(i64::from(ORIGIN_RANGES_MAX - 1))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -170,9 +176,8 @@ async fn a_job_records_no_more_ranges_than_the_limit() {
     assert_eq!(bench.ranges(new.job).await.len(), 4);
 }
 
-#[tokio::test]
-async fn a_spray_with_a_range_beyond_its_part_is_not_sealed() {
-    let bench = Bench::new().await;
+async fn a_spray_with_a_range_beyond_its_part_is_not_sealed(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let key = bench.recorded(&new).await;
     bench.catalogue.seal_parts(new.job, key.1, &parts_of(&new), T).await.unwrap();
@@ -189,9 +194,8 @@ async fn a_spray_with_a_range_beyond_its_part_is_not_sealed() {
     assert_eq!(bench.job(&new).await.state, JobState::Open);
 }
 
-#[tokio::test]
-async fn origins_live_as_long_as_their_generation() {
-    let bench = Bench::new().await;
+async fn origins_live_as_long_as_their_generation(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (first, second) = (spray(1, "a::x"), NewJob { overwrite: true, ..spray(2, "a::x") });
     for new in [&first, &second] {
         let (job, epoch) = bench.recorded(new).await;
@@ -216,9 +220,8 @@ async fn origins_live_as_long_as_their_generation() {
     assert_eq!(bench.forget_all().await, 0);
 }
 
-#[tokio::test]
-async fn origins_of_a_job_that_was_given_up_are_forgotten() {
-    let bench = Bench::new().await;
+async fn origins_of_a_job_that_was_given_up_are_forgotten(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.recorded(&new).await;
     assert_eq!(bench.forget_all().await, 0);

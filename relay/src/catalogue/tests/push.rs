@@ -4,6 +4,18 @@ use super::*;
 use skyspray_wire::receipt::ListDigest;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 
+each_engine! {
+    files_are_visible_one_by_one_and_known_after_the_push;
+    a_resumed_push_says_what_is_committed_and_what_is_held;
+    a_file_that_may_not_be_written_does_not_hold_up_the_others;
+    an_overwriting_push_replaces_files_but_never_parts;
+    a_page_of_files_is_committed_whole_or_not_at_all;
+    a_push_ends_with_a_receipt_over_its_committed_files;
+    a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages;
+    a_spray_is_not_a_push_and_a_push_not_a_spray;
+    pushed_files_are_listed_below_their_directory_in_the_order_of_their_bytes;
+}
+
 fn file(name: &str, length: u64) -> NewFile {
     NewFile { path: path(name), length, modified_ns: 77 }
 }
@@ -34,9 +46,8 @@ impl Bench {
     }
 }
 
-#[tokio::test]
-async fn files_are_visible_one_by_one_and_known_after_the_push() {
-    let bench = Bench::new().await;
+async fn files_are_visible_one_by_one_and_known_after_the_push(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = push_job(1);
     bench.pushed(&new, "in/a b.csv", b"hello").await;
 
@@ -48,9 +59,8 @@ async fn files_are_visible_one_by_one_and_known_after_the_push() {
     assert_eq!(bench.job(&new).await.state, JobState::Open);
 }
 
-#[tokio::test]
-async fn a_resumed_push_says_what_is_committed_and_what_is_held() {
-    let mut bench = Bench::new().await;
+async fn a_resumed_push_says_what_is_committed_and_what_is_held(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     let new = push_job(1);
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let files = [file("in/a", 3), file("in/b", 4), file("in/c", 5)];
@@ -62,7 +72,7 @@ async fn a_resumed_push_says_what_is_committed_and_what_is_held() {
         epoch,
         part: PartIndex(1),
         tree: b"tree".to_vec(),
-        bytes_delta: 4,
+        job_bytes: 4,
         pieces: Vec::new(),
     };
     bench.catalogue.record_progress(&[progress], T).await.unwrap();
@@ -81,9 +91,8 @@ async fn a_resumed_push_says_what_is_committed_and_what_is_held() {
     assert!(matches!(other, Err(JobError::PartDiffers { part: PartIndex(1) })));
 }
 
-#[tokio::test]
-async fn a_file_that_may_not_be_written_does_not_hold_up_the_others() {
-    let bench = Bench::new().await;
+async fn a_file_that_may_not_be_written_does_not_hold_up_the_others(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "in::x"), T).await;
     bench.pushed(&push_job(2), "in/there", b"1").await;
     let theirs = NewJob { agent: agent("edge-2"), ..push_job(3) };
@@ -101,9 +110,8 @@ async fn a_file_that_may_not_be_written_does_not_hold_up_the_others() {
     assert_eq!(refusal_code(&standings[4]), RefusalCode::NameInvalid);
 }
 
-#[tokio::test]
-async fn an_overwriting_push_replaces_files_but_never_parts() {
-    let bench = Bench::new().await;
+async fn an_overwriting_push_replaces_files_but_never_parts(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "in::x"), T).await;
     bench.pushed(&push_job(2), "in/there", b"old").await;
 
@@ -116,9 +124,8 @@ async fn an_overwriting_push_replaces_files_but_never_parts() {
     assert_eq!(refusal_code(&parts[0]), RefusalCode::PathBlocked);
 }
 
-#[tokio::test]
-async fn a_page_of_files_is_committed_whole_or_not_at_all() {
-    let bench = Bench::new().await;
+async fn a_page_of_files_is_committed_whole_or_not_at_all(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let epoch = bench.open(&push_job(1), T).await.unwrap().epoch;
     bench.add(1, epoch, 0, &[file("in/a", 1), file("in/b", 1)]).await;
     let commit = async |seals: &[PartSeal], gate| {
@@ -143,9 +150,8 @@ async fn a_page_of_files_is_committed_whole_or_not_at_all() {
     assert!(matches!(changed, JobError::PartDiffers { part: PartIndex(0) }));
 }
 
-#[tokio::test]
-async fn a_push_ends_with_a_receipt_over_its_committed_files() {
-    let bench = Bench::new().await;
+async fn a_push_ends_with_a_receipt_over_its_committed_files(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = push_job(1);
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     bench.add(1, epoch, 0, &[file("in/a", 1), file("in/b", 2), file("in/c", 3)]).await;
@@ -169,9 +175,8 @@ async fn a_push_ends_with_a_receipt_over_its_committed_files() {
     assert_eq!(collect.len(), 1, "the file given up may be staged");
 }
 
-#[tokio::test]
-async fn a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages() {
-    let bench = Bench::new().await;
+async fn a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = push_job(1);
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let files: Vec<NewFile> = (0..25).map(|n| file(&format!("in/{n}"), 1)).collect();
@@ -192,9 +197,8 @@ async fn a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages() {
     assert_eq!(forgotten, [10, 10, 5]);
 }
 
-#[tokio::test]
-async fn a_spray_is_not_a_push_and_a_push_not_a_spray() {
-    let bench = Bench::new().await;
+async fn a_spray_is_not_a_push_and_a_push_not_a_spray(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let spray_epoch = bench.open(&spray(1, "a::x"), T).await.unwrap().epoch;
     let push_epoch = bench.open(&push_job(2), T).await.unwrap().epoch;
     let catalogue = &bench.catalogue;
@@ -209,9 +213,8 @@ async fn a_spray_is_not_a_push_and_a_push_not_a_spray() {
     assert_eq!(unknown.refusal().code, RefusalCode::JobUnknown);
 }
 
-#[tokio::test]
-async fn pushed_files_are_listed_below_their_directory_in_the_order_of_their_bytes() {
-    let bench = Bench::new().await;
+async fn pushed_files_are_listed_below_their_directory_in_the_order_of_their_bytes(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = push_job(1);
     let epoch = bench.open(&new, T).await.unwrap().epoch;
     let names = ["in/b", "in/a/z", "in2/x", "in/a b", "in", "in/a/\u{e4}"];

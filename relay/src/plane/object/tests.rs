@@ -7,8 +7,13 @@ mod issuers;
 use self::conformance::Site;
 use super::error::BucketFault;
 use super::transport::{Connector, Service};
-use super::{Bucket, PutHow};
+use super::{Bucket, Capabilities, PutHow};
 use crate::config::{Checksum, Credentials, ObjectKind, ObjectSettings};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{HOST, IF_NONE_MATCH};
+use axum::response::Response;
 use bytes::Bytes;
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
@@ -23,6 +28,7 @@ use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// The provider that the program installs first thing.
 fn crypto() {
@@ -161,6 +167,45 @@ async fn a_web_identity_is_traded_for_a_credential() {
     drop(front);
     let again = Bucket::open_in(&settings, "planes", &environment).unwrap();
     assert_eq!(again.stat("a").await.unwrap_err().fault(), BucketFault::Unavailable);
+}
+
+/// A front that takes conditions out of requests, as some appliances ignore them.
+async fn without_conditions(upstream: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let app = Router::new().fallback(move |request: Request| {
+        let (client, upstream) = (client.clone(), upstream.clone());
+        async move {
+            let (mut parts, body) = request.into_parts();
+            parts.headers.remove(IF_NONE_MATCH);
+            parts.headers.remove(HOST);
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let request = client.request(parts.method, format!("{upstream}{}", parts.uri));
+            let answer = request.headers(parts.headers).body(body).send().await.unwrap();
+            let mut response = Response::builder().status(answer.status());
+            *response.headers_mut().unwrap() = answer.headers().clone();
+            response.body(Body::from(answer.bytes().await.unwrap())).unwrap()
+        }
+    });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_conditions_is_found_by_the_probe() {
+    crypto();
+    let server = Ministack::start().unwrap();
+    server.s3().create_bucket("planes").unwrap();
+    let secret = s3_secret(server.s3());
+    let url = without_conditions(server.s3().endpoint()).await;
+    let bucket = Bucket::open(&settings(ObjectKind::S3, url, secret.path()), "planes").unwrap();
+
+    let found = bucket.probe("probe/").await.unwrap();
+
+    assert_eq!(found, Capabilities { create_only: false, copy: true });
+    assert_eq!(server.s3().list("planes", "").unwrap(), Vec::<String>::new());
+    assert_eq!(server.s3().open_uploads("planes").unwrap(), []);
 }
 
 /// F17: what the checksum is for. The request is what the client would send, but for the checksum.

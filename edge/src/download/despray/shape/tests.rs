@@ -116,3 +116,14 @@ fn a_part_shorter_than_what_is_said_of_it_has_hpccs_number() {
     assert_eq!(fault.details().hpcc, Some(8110));
     assert!(Recipe::of(&Shape::Wrapped, &attributes(&xml), &parts).is_ok(), "--wrap asks nothing");
 }
+
+#[test]
+fn compressed_parts_are_only_fetched_as_they_are() {
+    let compressed = attributes(&[("kind", "flat"), ("recordSize", "1"), ("blockCompressed", "1")]);
+    let parts = [part(6, 0, 0)];
+    for shape in [Shape::Joined, sized(100), Shape::Parts(NonZeroU32::MIN)] {
+        let fault = Recipe::of(&shape, &compressed, &parts).unwrap_err();
+        assert_eq!((fault.exit(), fault), (Exit::Usage, ShapeFault::Compressed));
+    }
+    assert!(Recipe::of(&Shape::Wrapped, &compressed, &parts).is_ok());
+}

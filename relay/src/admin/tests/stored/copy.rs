@@ -101,7 +101,7 @@ impl Stored {
     /// What `file copy` makes of its arguments, without a command line.
     fn copier(&self) -> Copier {
         let dir = self.site.dir();
-        let settings = RelaySettings::load(&dir.config_file()).unwrap();
+        let settings = RelaySettings::load(&dir.config_file(), &Default::default()).unwrap();
         let site = CopySite {
             name: plane_name(),
             settings: settings.plane(&plane_name()).unwrap().clone(),
@@ -113,7 +113,7 @@ impl Stored {
             identity: Arc::new(load_identity(&dir, &settings).unwrap()),
             source: site.clone(),
             target: site,
-            placing: Arc::new(Placing::new(&dir, &plane_name())),
+            placing: Arc::new(Placing::new(&dir, &self.catalogue, &plane_name())),
             planes: crate::housekeeping::Planes::from([(plane_name(), Arc::clone(&self.plane))]),
         }
     }
@@ -352,7 +352,7 @@ async fn left_open(stored: &Stored) -> JobRecord {
         attributes: Vec::new(),
         parts: 3,
         chunk_size: ChunkSize::FILE_PLANE,
-        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 0 },
+        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 0, kept: None },
     };
     stored.catalogue.open_copy(&new, NOW_MS).await.unwrap();
     stored.stage(job(9), "acme::twin", &[b"1,a\n", b"4,", b"x"]);
@@ -438,7 +438,7 @@ async fn a_copy_and_an_agent_wait_for_each_other() {
         attributes: Vec::new(),
         parts: 3,
         chunk_size: ChunkSize::FILE_PLANE,
-        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 0 },
+        layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 0, kept: None },
     };
 
     let early = stored.catalogue.open_write(&new(5), NOW_MS + LEASE_MS - 1).await.unwrap_err();
