@@ -82,7 +82,7 @@ async fn progress(catalogue: &Catalogue, plane: &PlaneName) -> Result<(), Box<dy
         attributes: Vec::new(),
         parts: 16,
         chunk_size: ChunkSize::FILE_PLANE,
-        layout: PartLayout { dir_per_part: false, devices: 1, lfn_hash: 0 },
+        layout: PartLayout { dir_per_part: false, devices: 1, lfn_hash: 0, kept: None },
     };
     let Opening::Granted(opened) = catalogue.open_write(&new, 0).await? else {
         return Err("the job is done already".into());

@@ -388,7 +388,7 @@ mod tests {
             attributes: Vec::new(),
             parts: 2,
             chunk_size: ChunkSize::FILE_PLANE,
-            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5 },
+            layout: PartLayout { dir_per_part: true, devices: 1, lfn_hash: 5, kept: None },
         }
     }
 

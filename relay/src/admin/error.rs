@@ -299,12 +299,7 @@ impl Failure for AdminError {
             Self::Agent(AgentError::Reserved { .. }) => "choose another name",
             Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
             Self::ApiToken(error) => api_token_advice(error),
-            Self::Rollback(RollbackError::Layout { .. }) => {
-                "generations are kept on planes with layout = \"generation\" and keep_generations \
-                 in relay.toml"
-            }
-            Self::Rollback(RollbackError::Replaced { .. }) => "run the command again",
-            Self::Rollback(_) => "look at what is kept with skyspray-relay file show PLANE:NAME",
+            Self::Rollback(error) => rollback_advice(error),
             Self::Pointer(_) => {
                 "test the plane with skyspray-relay plane test NAME; the relay tries again as well"
             }
@@ -432,6 +427,17 @@ pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
             "check that the role may create tables, or restore the catalogue"
         }
         _ => "check the catalogue's database, or restore it",
+    }
+}
+
+fn rollback_advice(error: &RollbackError) -> &'static str {
+    match error {
+        RollbackError::Layout { .. } => {
+            "generations are kept on planes with layout = \"generation\" and keep_generations in \
+             relay.toml"
+        }
+        RollbackError::Replaced { .. } => "run the command again",
+        _ => "look at what is kept with skyspray-relay file show PLANE:NAME",
     }
 }
 

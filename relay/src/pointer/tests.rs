@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalogue::{
-    Actor, AgentRecord, JobRecord, Kept, NewJob, Opening, PartLayout, SealedPart, operator,
+    Actor, AgentRecord, JobRecord, Kept, NewJob, Opening, PartLayout, Place, SealedPart, operator,
 };
 use crate::discard::delete_discards;
 use crate::plane::{Finish, part_path};
@@ -30,7 +30,8 @@ impl Site {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("plane")).unwrap();
         let plane = Plane::open_directory(&root.path().join("plane")).unwrap();
-        let catalogue = Catalogue::create(&root.path().join("catalogue.db")).await.unwrap();
+        let catalogue =
+            Catalogue::create(&Place::File(root.path().join("catalogue.db"))).await.unwrap();
         let name = PlaneName::parse("data").unwrap();
         let file = LogicalName::parse("a::orders").unwrap();
         Self { root, catalogue, name, plane: Arc::new(plane), file }

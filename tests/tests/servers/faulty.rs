@@ -20,14 +20,14 @@ fn client(server: &FaultyS3) -> AmazonS3 {
         .with_secret_access_key(s3.secret_key())
         .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
         .build()
-        .unwrap()
+        .expect("the client can be made")
 }
 
 fn run(test: impl Future<Output = ()>) {
     // Plain HTTP all the same: the client is made for TLS and asks for a provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(test);
+    runtime.expect("the client can be made").block_on(test);
 }
 
 #[test]

@@ -9,22 +9,28 @@ use std::path::Path;
 
 /// What every one must do.
 fn stores_lists_and_removes(s3: &S3) {
-    s3.create_bucket("plane").unwrap();
-    s3.put("plane", "a/ü b%&c", b"first").unwrap();
-    s3.put("plane", "b", b"second").unwrap();
-    assert_eq!(s3.get("plane", "a/ü b%&c").unwrap().as_deref(), Some(&b"first"[..]));
-    assert_eq!(s3.list("plane", "").unwrap(), ["a/ü b%&c", "b"]);
-    assert_eq!(s3.list("plane", "a/").unwrap(), ["a/ü b%&c"]);
-    s3.delete("plane", "b").unwrap();
-    assert_eq!(s3.get("plane", "b").unwrap(), None);
-    let begun = s3.request("POST", "/plane/large", &[("uploads", "")], b"").unwrap();
+    s3.create_bucket("plane").expect("the server answers");
+    s3.put("plane", "a/ü b%&c", b"first").expect("the server answers");
+    s3.put("plane", "b", b"second").expect("the server answers");
+    assert_eq!(
+        s3.get("plane", "a/ü b%&c").expect("the server answers").as_deref(),
+        Some(&b"first"[..])
+    );
+    assert_eq!(s3.list("plane", "").expect("the server answers"), ["a/ü b%&c", "b"]);
+    assert_eq!(s3.list("plane", "a/").expect("the server answers"), ["a/ü b%&c"]);
+    s3.delete("plane", "b").expect("the server answers");
+    assert_eq!(s3.get("plane", "b").expect("the server answers"), None);
+    let begun =
+        s3.request("POST", "/plane/large", &[("uploads", "")], b"").expect("the server answers");
     assert_eq!(begun.status, 200, "{}", begun.text());
-    let open = s3.open_uploads("plane").unwrap();
+    let open = s3.open_uploads("plane").expect("the server answers");
     let [OpenUpload { key, upload }] = &open[..] else { panic!("{open:?}") };
     assert_eq!(key, "large");
-    let aborted = s3.request("DELETE", "/plane/large", &[("uploadId", upload)], b"").unwrap();
+    let aborted = s3
+        .request("DELETE", "/plane/large", &[("uploadId", upload)], b"")
+        .expect("the server answers");
     assert_eq!(aborted.status, 204, "{}", aborted.text());
-    assert_eq!(s3.open_uploads("plane").unwrap(), []);
+    assert_eq!(s3.open_uploads("plane").expect("the server answers"), []);
 }
 
 fn gone(id: u32) -> bool {

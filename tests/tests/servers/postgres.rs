@@ -15,11 +15,11 @@ fn query(database: &Database, statement: &str) -> Output {
 }
 
 fn query_at(url: &str, statement: &str) -> Output {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("psql runs");
     let arguments = skyspray_tests::args!["-X", "-q", "-A", "-t", "-c", statement, url];
     let log = dir.path().join("psql.log");
     let launch = Launch { prefix: Vec::new(), program: "psql".into(), arguments, log };
-    Output::of(&launch, PATIENCE, &|| false).unwrap()
+    Output::of(&launch, PATIENCE, &|| false).expect("psql runs")
 }
 
 #[test]

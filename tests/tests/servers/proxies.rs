@@ -46,12 +46,12 @@ fn a_google_like_front_creates_once() {
 
 /// A target that answers each packet with its own name.
 fn target(name: u8) -> std::net::SocketAddr {
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-    let address = socket.local_addr().unwrap();
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback can be used");
+    let address = socket.local_addr().expect("loopback can be used");
     thread::spawn(move || {
         let mut packet = [0; 16];
         while let Ok((_, client)) = socket.recv_from(&mut packet) {
-            socket.send_to(&[name], client).unwrap();
+            socket.send_to(&[name], client).expect("loopback can be used");
         }
     });
     address

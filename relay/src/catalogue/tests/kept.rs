@@ -3,6 +3,17 @@
 use super::*;
 use std::num::NonZeroU32;
 
+each_engine! {
+    the_last_generations_stay_stored_and_older_ones_are_discarded;
+    nothing_is_discarded_before_the_pointer_names_what_replaced_it;
+    a_kept_generation_becomes_current_again_and_numbers_go_on;
+    what_cannot_be_gone_back_to_is_said;
+    a_job_that_is_open_goes_on_and_one_that_is_sealed_is_not_undone;
+    removing_the_name_lets_go_of_every_generation_after_the_pointer;
+    a_plane_may_change_its_layout_and_change_it_back;
+    a_pushed_file_and_a_pointer_do_not_take_each_others_place;
+}
+
 /// A spray of one part to `a::x` that replaces what is there and keeps `generations`.
 fn keeping(id: u8, generations: u32) -> NewJob {
     let new = NewJob { overwrite: true, parts: 1, ..spray(id, "a::x") };
@@ -79,9 +90,8 @@ fn x() -> LogicalName {
     logical("a::x")
 }
 
-#[tokio::test]
-async fn the_last_generations_stay_stored_and_older_ones_are_discarded() {
-    let bench = Bench::new().await;
+async fn the_last_generations_stay_stored_and_older_ones_are_discarded(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for id in 1..=4 {
         assert_eq!(
             bench.commit_and_settle(&keeping(id, 3), T + i64::from(id)).await,
@@ -104,9 +114,8 @@ async fn the_last_generations_stay_stored_and_older_ones_are_discarded() {
     assert_eq!(bench.discard_paths().await.len(), 4);
 }
 
-#[tokio::test]
-async fn nothing_is_discarded_before_the_pointer_names_what_replaced_it() {
-    let mut bench = Bench::new().await;
+async fn nothing_is_discarded_before_the_pointer_names_what_replaced_it(engine: Engine) {
+    let mut bench = Bench::new(engine).await;
     bench.commit_and_settle(&keeping(1, 1), T).await;
     assert_eq!(bench.commit_only(&keeping(2, 1), T + 1).await, 2);
 
@@ -126,9 +135,8 @@ async fn nothing_is_discarded_before_the_pointer_names_what_replaced_it() {
     assert!(again);
 }
 
-#[tokio::test]
-async fn a_kept_generation_becomes_current_again_and_numbers_go_on() {
-    let bench = Bench::new().await;
+async fn a_kept_generation_becomes_current_again_and_numbers_go_on(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for id in 1..=3 {
         bench.commit_and_settle(&keeping(id, 3), T + i64::from(id)).await;
     }
@@ -154,9 +162,8 @@ async fn a_kept_generation_becomes_current_again_and_numbers_go_on() {
     bench.catalogue.verify_audit().await.unwrap();
 }
 
-#[tokio::test]
-async fn what_cannot_be_gone_back_to_is_said() {
-    let bench = Bench::new().await;
+async fn what_cannot_be_gone_back_to_is_said(engine: Engine) {
+    let bench = Bench::new(engine).await;
     assert_eq!(bench.roll_back(None, T).await.unwrap_err(), "a::x does not exist on plane data");
     bench.committed(&NewJob { parts: 1, ..spray(1, "a::x") }, T).await;
     let layout = "a::x has the layout hpcc, which keeps no earlier generation";
@@ -175,9 +182,8 @@ async fn what_cannot_be_gone_back_to_is_said() {
     assert_eq!(error, "generation 4 of a::x is the current one");
 }
 
-#[tokio::test]
-async fn a_job_that_is_open_goes_on_and_one_that_is_sealed_is_not_undone() {
-    let bench = Bench::new().await;
+async fn a_job_that_is_open_goes_on_and_one_that_is_sealed_is_not_undone(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for id in 1..=2 {
         bench.commit_and_settle(&keeping(id, 3), T + i64::from(id)).await;
     }
@@ -199,9 +205,8 @@ async fn a_job_that_is_open_goes_on_and_one_that_is_sealed_is_not_undone() {
     assert_eq!(bench.current_and_kept().await, (Some(3), vec![1, 2]));
 }
 
-#[tokio::test]
-async fn removing_the_name_lets_go_of_every_generation_after_the_pointer() {
-    let bench = Bench::new().await;
+async fn removing_the_name_lets_go_of_every_generation_after_the_pointer(engine: Engine) {
+    let bench = Bench::new(engine).await;
     for id in 1..=2 {
         bench.commit_and_settle(&keeping(id, 2), T + i64::from(id)).await;
     }
@@ -223,9 +228,8 @@ async fn removing_the_name_lets_go_of_every_generation_after_the_pointer() {
     assert!(discards.iter().all(|discard| discard.reason == DiscardReason::Removed));
 }
 
-#[tokio::test]
-async fn a_plane_may_change_its_layout_and_change_it_back() {
-    let bench = Bench::new().await;
+async fn a_plane_may_change_its_layout_and_change_it_back(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&NewJob { parts: 1, ..spray(1, "a::x") }, T).await;
     assert_eq!(bench.commit_only(&keeping(2, 5), T + 1).await, 2);
     // Whoever reads the first generation where HPCC looks is not disturbed before the pointer.
@@ -247,9 +251,8 @@ async fn a_plane_may_change_its_layout_and_change_it_back() {
     assert_eq!(bench.stored(3).await, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a_pushed_file_and_a_pointer_do_not_take_each_others_place() {
-    let bench = Bench::new().await;
+async fn a_pushed_file_and_a_pointer_do_not_take_each_others_place(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.commit_and_settle(&keeping(1, 1), T).await;
     let push = NewJob {
         target: WriteTarget::Files { plane: plane(), directory: path("a") },
