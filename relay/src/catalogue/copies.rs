@@ -130,9 +130,7 @@ async fn is_settled(tx: &mut Connection, from: &CopiedFrom<'_>) -> Result<bool, 
 
 /// Forgets what the parts of a job that ends are copied from, and says how many there were.
 pub(super) async fn release(tx: &mut Connection, job: JobId) -> Result<u64, CatalogueError> {
-    let released = query("DELETE FROM part_copies WHERE job = $1")
-        .bind(job.0.to_vec())
-        .execute(tx)
-        .await?;
+    let released =
+        query("DELETE FROM part_copies WHERE job = $1").bind(job.0.to_vec()).execute(tx).await?;
     Ok(released.rows_affected())
 }

@@ -146,14 +146,13 @@ impl Catalogue {
     pub async fn discarded(&self, claimed: &[Discard]) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for discard in claimed {
-            let gone = query(
-                "DELETE FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms = $3",
-            )
-            .bind(discard.plane.as_str())
-            .bind(discard.path.as_str())
-            .bind(discard.claimed_ms)
-            .execute(&mut *tx)
-            .await?;
+            let gone =
+                query("DELETE FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms = $3")
+                    .bind(discard.plane.as_str())
+                    .bind(discard.path.as_str())
+                    .bind(discard.claimed_ms)
+                    .execute(&mut *tx)
+                    .await?;
             if gone.rows_affected() > 0 {
                 tags::forget(&mut tx, &discard.plane, &discard.path).await?;
             }

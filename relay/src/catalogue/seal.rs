@@ -101,11 +101,10 @@ pub(super) async fn seal(
 ) -> Result<(), JobError> {
     let job = record.job;
     let (plane, _) = record.logical().ok_or(JobError::Kind { job })?;
-    let row =
-        query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
-            .bind(job.0.to_vec())
-            .fetch_one(&mut *tx)
-            .await?;
+    let row = query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
+        .bind(job.0.to_vec())
+        .fetch_one(&mut *tx)
+        .await?;
     let sealed: u64 = Fields::new("job_parts", &row).number("sealed")?;
     let parts = u64::from(record.parts);
     if sealed != parts {

@@ -2,6 +2,13 @@
 
 use super::*;
 
+each_engine! {
+    what_a_sealed_copy_is_made_of_is_neither_deleted_nor_replaced_before_its_commit;
+    a_copy_that_is_given_up_lets_go_of_what_it_was_made_of;
+    nothing_is_copied_that_was_replaced_or_is_about_to_be;
+    a_tag_is_that_of_the_last_part_at_its_place_until_that_is_deleted;
+}
+
 impl Bench {
     /// Stores `a::x` and opens a copy of it that knows its parts; the copy and its epoch.
     async fn copy_of_x(&self) -> (NewJob, Epoch) {
@@ -28,9 +35,10 @@ impl Bench {
     }
 }
 
-#[tokio::test]
-async fn what_a_sealed_copy_is_made_of_is_neither_deleted_nor_replaced_before_its_commit() {
-    let bench = Bench::new().await;
+async fn what_a_sealed_copy_is_made_of_is_neither_deleted_nor_replaced_before_its_commit(
+    engine: Engine,
+) {
+    let bench = Bench::new(engine).await;
     let (new, epoch) = bench.copy_of_x().await;
 
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap());
@@ -57,9 +65,8 @@ async fn what_a_sealed_copy_is_made_of_is_neither_deleted_nor_replaced_before_it
     assert_eq!((made.bytes_durable, made.kind), (made.bytes, JobKind::Copy));
 }
 
-#[tokio::test]
-async fn a_copy_that_is_given_up_lets_go_of_what_it_was_made_of() {
-    let bench = Bench::new().await;
+async fn a_copy_that_is_given_up_lets_go_of_what_it_was_made_of(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (new, epoch) = bench.copy_of_x().await;
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap());
 
@@ -70,9 +77,8 @@ async fn a_copy_that_is_given_up_lets_go_of_what_it_was_made_of() {
     bench.committed(&other, T).await;
 }
 
-#[tokio::test]
-async fn nothing_is_copied_that_was_replaced_or_is_about_to_be() {
-    let bench = Bench::new().await;
+async fn nothing_is_copied_that_was_replaced_or_is_about_to_be(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let (new, epoch) = bench.copy_of_x().await;
     let other = NewJob { overwrite: true, ..spray(3, "a::x") };
     let other_epoch = bench.sealed(&other, T).await;
@@ -86,9 +92,8 @@ async fn nothing_is_copied_that_was_replaced_or_is_about_to_be() {
     assert!(bench.seal_copy((new.job, epoch), 2).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_tag_is_that_of_the_last_part_at_its_place_until_that_is_deleted() {
-    let bench = Bench::new().await;
+async fn a_tag_is_that_of_the_last_part_at_its_place_until_that_is_deleted(engine: Engine) {
+    let bench = Bench::new(engine).await;
     bench.committed(&spray(1, "a::x"), T).await;
     let path = |part: u32| format!("a/x._{part}_of_2");
     let note = |part, tag: Option<&str>| (path(part), tag.map(str::to_owned));

@@ -3,6 +3,11 @@
 use super::*;
 use crate::plane::UploadId;
 
+each_engine! {
+    uploads_are_doomed_when_spent_or_when_their_job_has_ended_or_is_abandoned;
+    all_uploads_of_a_job_are_shown_page_by_page;
+}
+
 impl Bench {
     /// Opens a spray with an upload of each of its two parts; of the first an earlier one is spent.
     async fn uploading(&self, new: &NewJob) -> Epoch {
@@ -35,9 +40,8 @@ fn row(part: u32, name: &str, state: UploadState) -> (u32, String, UploadState) 
     (part, name.to_owned(), state)
 }
 
-#[tokio::test]
-async fn uploads_are_doomed_when_spent_or_when_their_job_has_ended_or_is_abandoned() {
-    let bench = Bench::new().await;
+async fn uploads_are_doomed_when_spent_or_when_their_job_has_ended_or_is_abandoned(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.uploading(&new).await;
     let spent = row(0, "old", UploadState::Spent);
@@ -52,9 +56,8 @@ async fn uploads_are_doomed_when_spent_or_when_their_job_has_ended_or_is_abandon
     assert_eq!(bench.doomed(T).await, [first, second, wanted, third], "it was given up");
 }
 
-#[tokio::test]
-async fn all_uploads_of_a_job_are_shown_page_by_page() {
-    let bench = Bench::new().await;
+async fn all_uploads_of_a_job_are_shown_page_by_page(engine: Engine) {
+    let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     bench.uploading(&new).await;
 
