@@ -14,8 +14,10 @@ mod init;
 mod job;
 mod output;
 mod plane;
+mod spray;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use agent::{AddArgs, AgentCommand};
 pub use api_token::{AddTokenArgs, ApiTokenCommand};
@@ -25,12 +27,14 @@ pub use error::AdminError;
 pub(crate) use error::{catalogue_advice, catalogue_exit};
 pub use exit::{Exit, Failure};
 pub use file::{
-    CopyArgs, FileCommand, FileTarget, FileTargetError, RollbackArgs, ScopeTarget, VerifyArgs,
+    CopyArgs, CopyCheck, FileCommand, FileTarget, FileTargetError, ReplicateArgs, RollbackArgs,
+    ScopeTarget, VerifyArgs, VerifyMode,
 };
 pub use init::InitArgs;
 pub use job::{JobArg, JobCommand, JobListArgs};
 pub use output::Output;
 pub use plane::PlaneCommand;
+pub use spray::{SourceList, SourceListError, SprayArgs, SprayError};
 
 use crate::config::{CatalogueArg, Overrides, RelayDir};
 use crate::logging::LogFormat;
@@ -87,6 +91,8 @@ pub enum Command {
     /// Stored files.
     #[command(subcommand)]
     File(FileCommand),
+    /// Split files of a plane into the parts of a logical file.
+    Spray(Box<SprayArgs>),
     /// Jobs in progress and past.
     #[command(subcommand)]
     Job(JobCommand),
@@ -152,6 +158,7 @@ async fn dispatch(cli: Cli, host: &Host, output: &mut Output<'_>) -> Result<(), 
         Command::ApiToken(command) => api_token::run(command, &context, output),
         Command::Plane(command) => plane::run(command, &context, output).await,
         Command::File(command) => file::run(command, &context, output).await,
+        Command::Spray(args) => spray::run(&args, &context, output).await,
         Command::Job(command) => job::run(command, &context, output).await,
         Command::Collect(args) => collect::run(&args, &context, output).await,
         Command::Audit(command) => audit::run(command, &context, output).await,

@@ -1,22 +1,26 @@
 //! The commit of a spray: every part to its place, then the one transaction that makes the
 //! generation visible. Each step can be taken again by whoever comes after a crash.
 
+mod copies;
+
 use crate::access::{self, Operation};
 use crate::catalogue::{
     Actor, AgentRecord, Catalogue, CatalogueError, JobError, JobKey, JobRecord, NewJob, Opened,
     PartLayout, PartRecord,
 };
+use crate::housekeeping::Planes;
 use crate::placing::{Placed, Placing, PlacingError};
 use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
 use crate::pointer::{PointerError, Pointers, settle_locked};
 use crate::service::part_paths;
 use crate::staging;
 use crate::state::{Relay, blocking, internal, unix_ms};
+use copies::Sourced;
 use skyspray_certs::RelayIdentity;
 use skyspray_link::seam::Clock;
-use skyspray_link::seam::files::Replace;
+use skyspray_link::seam::files::{RelPath, Replace};
 use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::{Epoch, JobId};
+use skyspray_wire::ids::{ChunkSize, Epoch, JobId};
 use skyspray_wire::message::{Committed, JobState, WriteTarget};
 use skyspray_wire::name::PlaneName;
 use skyspray_wire::receipt::{Receipt, SignedReceipt};
@@ -38,6 +42,7 @@ pub(crate) struct Commitment {
     target: WriteTarget,
     parts: u32,
     layout: PartLayout,
+    chunk_size: ChunkSize,
     overwrite: bool,
 }
 
@@ -50,6 +55,7 @@ impl Commitment {
             target: new.target.clone(),
             parts: opened.parts,
             layout: opened.layout,
+            chunk_size: opened.chunk_size,
             overwrite: new.overwrite,
         }
     }
@@ -67,6 +73,7 @@ impl Commitment {
             target: record.target.clone(),
             parts: record.parts,
             layout: record.layout,
+            chunk_size: record.chunk_size,
             overwrite: record.overwrite,
         }
     }
@@ -92,8 +99,9 @@ pub(crate) async fn finish(relay: &Relay, commitment: Commitment) -> Result<Comm
         plane: Arc::clone(&served.plane),
         plane_name: commitment.target.plane().clone(),
         placing: Arc::clone(&served.placing),
+        sources: relay.plane_map(),
     };
-    committer.finish(commitment).await.map_err(|error| {
+    committer.finish(commitment).await.map(|done| done.committed).map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "commit");
         error.refusal()
     })
@@ -132,6 +140,18 @@ pub(crate) struct Committer {
     pub(crate) plane: Arc<Plane>,
     pub(crate) plane_name: PlaneName,
     pub(crate) placing: Arc<Placing>,
+    /// The planes that parts may be copied from.
+    pub(crate) sources: Planes,
+}
+
+/// A job that is committed, and what was done for it.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) committed: Committed,
+    /// Parts the store copied into their places.
+    pub(crate) copied: u64,
+    /// Parts it was to copy and whose bytes were carried over.
+    pub(crate) carried: u64,
 }
 
 impl Committer {
@@ -143,23 +163,23 @@ impl Committer {
     /// # Errors
     ///
     /// The plane or the catalogue failed, or a part's place is taken.
-    pub(crate) async fn finish(self, commitment: Commitment) -> Result<Committed, CommitError> {
+    pub(crate) async fn finish(self, commitment: Commitment) -> Result<Done, CommitError> {
         let finishing = tokio::spawn(async move { self.finish_once(commitment).await });
         finishing.await.expect("a commit does not panic and is not aborted")
     }
 
-    async fn finish_once(&self, commitment: Commitment) -> Result<Committed, CommitError> {
+    async fn finish_once(&self, commitment: Commitment) -> Result<Done, CommitError> {
         // One after the other: a second request for the same commit finds it done.
         let _placing = self.placing.lock().await?;
-        if let Some(done) = self.done_or_sealed(commitment.job).await? {
+        if let Some(committed) = self.done_or_sealed(commitment.job).await? {
             self.settle(&commitment).await?;
-            return Ok(done);
+            return Ok(Done { committed, copied: 0, carried: 0 });
         }
         let outcome = match self.place_parts(&commitment).await {
-            Ok(()) => {
+            Ok((copied, carried)) => {
                 let committed = self.commit(&commitment).await?;
                 self.settle(&commitment).await?;
-                return Ok(committed);
+                return Ok(Done { committed, copied, carried });
             }
             Err(error) => Err(error),
         };
@@ -198,34 +218,61 @@ impl Committer {
         }
     }
 
-    async fn place_parts(&self, commitment: &Commitment) -> Result<(), CommitError> {
+    /// Puts every part in its place. Says how many the store copied there, and how many it was to
+    /// copy and did not.
+    async fn place_parts(&self, commitment: &Commitment) -> Result<(u64, u64), CommitError> {
         let WriteTarget::LogicalFile { name, .. } = &commitment.target else {
             return Err(JobError::Kind { job: commitment.job }.into());
         };
         let paths = part_paths(commitment.parts, &commitment.layout)
             .ok_or(CatalogueError::Corrupt { table: "jobs", column: "parts" })?;
         let replace = if commitment.overwrite { Replace::Existing } else { Replace::Never };
-        let mut after = None;
+        let (mut after, mut copied, mut carried) = (None, 0, 0);
         loop {
             // The pieces of uploads are in memory for as long as a page is.
             let page = if self.plane.has_uploads() { UPLOADS_PAGE } else { PAGE };
             let rows = self.catalogue.job_parts(commitment.job, after, page).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
+            let Some(last) = rows.last() else { return Ok((copied, carried)) };
             after = Some(last.part);
             let span = (rows[0].part, last.part);
             let mut uploads =
                 staging::uploads(&self.catalogue, &self.plane, commitment.job, span).await?;
-            let mut finishes = Vec::with_capacity(rows.len());
+            let mut sources = self.catalogue.part_copies(commitment.job, span).await?;
+            let (mut finishes, mut sourced) = (Vec::with_capacity(rows.len()), Vec::new());
+            let mut placed = Vec::with_capacity(rows.len());
             for row in rows {
                 let path = part_path(&paths, name, row.part)?;
                 let target = PartTarget::try_new(commitment.job, row.part, path)?;
                 let length = row.length.unwrap_or(0);
+                placed.push(target.path().clone());
                 let upload = uploads.remove(&row.part);
-                finishes.push((Finish { target, length, replace, staged: None, upload }, row));
+                let finish = Finish { target, length, replace, staged: None, upload };
+                match sources.remove(&row.part) {
+                    Some(from) => sourced.push(Sourced { finish, row, from }),
+                    None => finishes.push((finish, row)),
+                }
+            }
+            if !sourced.is_empty() {
+                let parts = sourced.len() as u64;
+                let not_copied = self.place_copies(commitment, sourced).await?;
+                (copied, carried) = (copied + parts - not_copied, carried + not_copied);
             }
             let plane = Arc::clone(&self.plane);
             blocking(move || place_page(&plane, finishes)).await?;
+            if self.plane.has_uploads() {
+                self.note_tags(commitment.target.plane(), placed).await?;
+            }
         }
+    }
+
+    /// Notes how the store calls what is in its place, for whoever verifies it later.
+    async fn note_tags(&self, plane: &PlaneName, paths: Vec<RelPath>) -> Result<(), CommitError> {
+        let names: Vec<String> = paths.iter().map(RelPath::to_string).collect();
+        let asked = Arc::clone(&self.plane);
+        let tags = blocking(move || asked.tags(paths)).await;
+        let noted = names.into_iter().zip(tags).map(|(path, tag)| Ok((path, tag?)));
+        let noted = noted.collect::<Result<Vec<_>, PlaneError>>()?;
+        Ok(self.catalogue.record_tags(plane, &noted).await?)
     }
 
     async fn commit(&self, commitment: &Commitment) -> Result<Committed, JobError> {
@@ -326,6 +373,21 @@ pub enum PlaceError {
     /// Something else has the place.
     #[error("what stands at a part's place is not the part")]
     Foreign,
+    /// What was copied is not what was committed.
+    #[error("a part's copy is not what was committed")]
+    Miscopied,
+    /// What a part was to be copied from is gone.
+    #[error("{path} is gone, of which a part was to be copied")]
+    SourceGone {
+        /// From the root of its plane.
+        path: RelPath,
+    },
+    /// The plane that a part is copied from is not configured, or cannot be opened.
+    #[error("plane {plane} cannot be used, from which a part is copied")]
+    NoSource {
+        /// The plane.
+        plane: PlaneName,
+    },
 }
 
 impl PlaceError {
@@ -336,6 +398,11 @@ impl PlaceError {
             }
             Self::Plane(error) => error.refusal(),
             Self::Foreign => Refusal::new(RefusalCode::StoredCorrupt, "a part's place is taken"),
+            Self::Miscopied => Refusal::new(RefusalCode::StoredCorrupt, "a part's copy differs"),
+            Self::SourceGone { .. } => Refusal::new(RefusalCode::StoredCorrupt, "a source is gone"),
+            Self::NoSource { plane } => {
+                Refusal::new(RefusalCode::PlaneUnavailable, plane.to_string())
+            }
         }
     }
 }

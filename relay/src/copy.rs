@@ -4,22 +4,30 @@
 //! One pass: a thread reads and checks the parts of the original, another cuts, hashes and stages those
 //! of the copy, and the task that waits for both makes them durable and seals them. The commit is that of
 //! a spray, so a crash at any moment leaves what a crash of a spray leaves.
+//!
+//! Where the parts stay as they are and both planes are of one store, the job is sealed at once and the
+//! commit has the store copy them into their places.
 
 mod cut;
 mod error;
+mod input;
+mod inside;
 mod original;
+mod sources;
+mod spray;
 mod transfer;
 mod writer;
 
 pub use crate::commit::{CommitError, PlaceError};
 pub use crate::placing::PlacingError;
 pub use error::{CopyError, PartFault};
+pub use sources::SourceError;
+pub(crate) use spray::SprayRequest;
 
 use crate::catalogue::{
-    Actor, Catalogue, GenerationRecord, JobError, JobKey, JobKind, NewJob, Opened, Opening,
-    operator,
+    self, Actor, Catalogue, GenerationRecord, JobError, JobKey, JobKind, NewJob, Opening, operator,
 };
-use crate::commit::{Commitment, Committer};
+use crate::commit::{Commitment, Committer, Done};
 use crate::config::{Category, PlaneSettings};
 use crate::discard::delete_discards;
 use crate::housekeeping::{Planes, clear_jobs};
@@ -29,6 +37,7 @@ use crate::service::{part_layout, part_paths};
 use crate::staging::Staging;
 use crate::state::{blocking, unix_ms};
 use cut::Cut;
+use input::Input;
 use original::Original;
 use skyspray_certs::RelayIdentity;
 use skyspray_link::seam::Clock;
@@ -62,6 +71,27 @@ pub(crate) struct CopyRequest {
     /// Parts of the copy: `None` for those of the original, 0 for the default of the target plane.
     pub(crate) parts: Option<u32>,
     pub(crate) overwrite: bool,
+    /// Whether what the store copies is read before it is believed.
+    pub(crate) read_back: bool,
+}
+
+/// How the bytes of a copy got to their places.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Method {
+    /// The store copied every part.
+    Provider,
+    /// The relay read and wrote them.
+    Streamed,
+}
+
+impl Method {
+    /// The word for it, as it is shown.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Streamed => "streamed",
+        }
+    }
 }
 
 /// Copies logical files of one relay.
@@ -73,6 +103,8 @@ pub(crate) struct Copier {
     pub(crate) target: Site,
     /// The lock of the target plane.
     pub(crate) placing: Arc<Placing>,
+    /// The planes that parts of earlier copies may come from.
+    pub(crate) planes: Planes,
 }
 
 impl Copier {
@@ -89,7 +121,7 @@ impl Copier {
         &self,
         request: &CopyRequest,
         stop: impl Future<Output = ()>,
-    ) -> Result<GenerationRecord, CopyError> {
+    ) -> Result<(GenerationRecord, Method), CopyError> {
         self.check(request)?;
         let from = (&self.source.name, &self.source.plane);
         let original = Arc::new(Original::load(&self.catalogue, from, &request.from).await?);
@@ -99,15 +131,28 @@ impl Copier {
             blocking(move || Cut::prepare(&original, parts)).await?
         };
         let new = self.new_job(request, &original, (&cut, parts))?;
-        let committed = match self.open(request, &new).await? {
-            Opening::Committed(committed) => committed,
-            Opening::Granted(opened) => {
+        let opened = self.open(JobKind::Copy, &request.to, &new).await?;
+        let (committed, method) = match opened {
+            Opened::Finished(done) => {
+                let method = done.method();
+                (done.committed, method)
+            }
+            Opened::Granted(opened) => {
                 self.run(request, (&new, &opened), (original, cut), stop).await?
             }
         };
         self.clean().await;
-        let (plane, name) = (&self.target.name, &request.to);
-        let generation = committed.generation.expect("a copy commits a generation");
+        Ok((self.made(&request.to, &committed).await?, method))
+    }
+
+    /// What was committed.
+    async fn made(
+        &self,
+        name: &LogicalName,
+        committed: &Committed,
+    ) -> Result<GenerationRecord, CopyError> {
+        let plane = &self.target.name;
+        let generation = committed.generation.expect("a logical file is a generation");
         let made = self.catalogue.generation(plane, name, generation).await?;
         made.ok_or_else(|| CopyError::Replaced { name: format!("{plane}:{name}") })
     }
@@ -169,51 +214,81 @@ impl Copier {
         })
     }
 
-    /// Opens the job. A copy that has the name and only lacks its commit is finished first; it is the
-    /// answer where it is this very copy.
-    async fn open(&self, request: &CopyRequest, new: &NewJob) -> Result<Opening, CopyError> {
-        let opened = match self.catalogue.open_copy(new, self.now_ms()).await {
+    /// Opens the job of a copy or spray. One of the operator's that has the name and only lacks its
+    /// commit is finished first; it is the answer where it is this very one.
+    async fn open(
+        &self,
+        kind: JobKind,
+        to: &LogicalName,
+        new: &NewJob,
+    ) -> Result<Opened, CopyError> {
+        let open = || async {
+            match kind {
+                JobKind::Copy => self.catalogue.open_copy(new, self.now_ms()).await,
+                _ => self.catalogue.open_write(new, self.now_ms()).await,
+            }
+        };
+        let opened = match open().await {
             Err(JobError::Leased { name, wuid }) => {
                 let key = JobKey::Wuid(wuid.clone());
                 let left = self
                     .catalogue
                     .job(&key)
                     .await?
-                    .filter(|job| job.kind == JobKind::Copy && job.state == JobState::Sealed);
+                    .filter(|job| job.agent == operator() && job.state == JobState::Sealed);
                 let Some(left) = left else { return Err(JobError::Leased { name, wuid }.into()) };
-                let committed = self.commit(Commitment::of_record(&left, left.epoch)).await?;
-                if left.plan == new.plan {
-                    return Ok(Opening::Committed(committed));
+                let done = self.commit(Commitment::of_record(&left, left.epoch)).await?;
+                if left.plan == new.plan && left.kind == kind {
+                    return Ok(Opened::Finished(done));
                 }
-                self.catalogue.open_copy(new, self.now_ms()).await
+                open().await
             }
             opened => opened,
         };
-        opened.map_err(|error| match error {
-            JobError::Exists { .. } => {
-                CopyError::Exists { name: format!("{}:{}", self.target.name, request.to) }
+        match opened {
+            Ok(Opening::Granted(opened)) => Ok(Opened::Granted(opened)),
+            Ok(Opening::Committed(committed)) => {
+                Ok(Opened::Finished(Done { committed, copied: 0, carried: 0 }))
             }
-            error => error.into(),
-        })
+            Err(JobError::Exists { .. }) => {
+                Err(CopyError::Exists { name: format!("{}:{to}", self.target.name) })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn run(
         &self,
         request: &CopyRequest,
-        (new, opened): (&NewJob, &Opened),
+        (new, opened): (&NewJob, &catalogue::Opened),
         (original, cut): (Arc<Original>, Cut),
         stop: impl Future<Output = ()>,
-    ) -> Result<Committed, CopyError> {
+    ) -> Result<(Committed, Method), CopyError> {
         let transfer = Transfer {
             catalogue: &self.catalogue,
             clock: &*self.clock,
             key: (new.job, opened.epoch),
-            original: Arc::clone(&original),
-            place: self.place(request, new, opened),
+            input: Input::Original(Arc::clone(&original)),
+            place: self.place(&request.to, new, opened),
             bytes: AtomicU64::new(0),
         };
-        match transfer.run(cut, stop).await {
-            Ok(()) => self.commit(Commitment::of(new, opened)).await,
+        let sealed = async {
+            let inside = matches!(cut, Cut::AsIs) && transfer.may_copy_inside(&original)?;
+            match inside {
+                true => transfer.seal_inside(&original, request, stop).await?,
+                false => transfer.run(cut, stop).await?,
+            }
+            Ok(inside)
+        };
+        match sealed.await {
+            Ok(inside) => {
+                let done = self.commit(Commitment::of(new, opened)).await?;
+                let method = match inside && done.carried == 0 {
+                    true => Method::Provider,
+                    false => Method::Streamed,
+                };
+                Ok((done.committed, method))
+            }
             Err(error) => {
                 self.give_up(new.job).await;
                 Err(self.reason(&original, error).await)
@@ -221,7 +296,7 @@ impl Copier {
         }
     }
 
-    fn place(&self, request: &CopyRequest, new: &NewJob, opened: &Opened) -> Place {
+    fn place(&self, to: &LogicalName, new: &NewJob, opened: &catalogue::Opened) -> Place {
         let paths = part_paths(opened.parts, &opened.layout).expect("a copy has parts");
         Place {
             staging: Staging {
@@ -233,14 +308,14 @@ impl Copier {
                 epoch: opened.epoch,
             },
             plane_name: self.target.name.clone(),
-            name: request.to.clone(),
+            name: to.clone(),
             paths,
             chunk_size: opened.chunk_size,
             length_hint: new.bytes / u64::from(opened.parts),
         }
     }
 
-    async fn commit(&self, commitment: Commitment) -> Result<Committed, CopyError> {
+    async fn commit(&self, commitment: Commitment) -> Result<Done, CopyError> {
         let committer = Committer {
             catalogue: self.catalogue.clone(),
             clock: Arc::clone(&self.clock),
@@ -248,6 +323,7 @@ impl Copier {
             plane: Arc::clone(&self.target.plane),
             plane_name: self.target.name.clone(),
             placing: Arc::clone(&self.placing),
+            sources: self.planes.clone(),
         };
         committer.finish(commitment).await.map_err(|source| CopyError::Commit { source })
     }
@@ -285,5 +361,20 @@ impl Copier {
 
     fn now_ms(&self) -> i64 {
         unix_ms(self.clock.now())
+    }
+}
+
+/// What opening the job of a copy leads to.
+enum Opened {
+    /// It may be written.
+    Granted(catalogue::Opened),
+    /// An earlier run of the same copy only lacked its commit, and has it.
+    Finished(Done),
+}
+
+impl Done {
+    /// How the parts of a job came to their places that was finished for an earlier run.
+    fn method(&self) -> Method {
+        if self.copied > 0 && self.carried == 0 { Method::Provider } else { Method::Streamed }
     }
 }

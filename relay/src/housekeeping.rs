@@ -21,7 +21,7 @@ use thiserror::Error;
 const PAGE: u32 = 256;
 
 /// A job nobody touched for this long is given up: three days.
-const ABANDONED_MS: i64 = 72 * 3600 * 1000;
+pub(crate) const ABANDONED_MS: i64 = 72 * 3600 * 1000;
 
 /// The planes a collection works on.
 pub type Planes = BTreeMap<PlaneName, Arc<Plane>>;

@@ -6,6 +6,7 @@
 //! name means or who may write it.
 
 mod collect;
+mod copies;
 mod error;
 mod file;
 mod finish;
@@ -29,6 +30,7 @@ mod walk;
 mod tests;
 
 pub use collect::{Collected, Orphan};
+pub use copies::{Copied, CopyInto};
 pub use error::PlaneError;
 pub use file::{FilePlane, Stat};
 pub use finish::{Finish, Finished};
@@ -351,24 +353,6 @@ impl Plane {
             Self::File(plane) => plane.collect(live, found, dry_run),
             // Uploads have no names to find; the catalogue knows them all.
             Self::Object(_) => Ok(Collected::default()),
-        }
-    }
-
-    /// Copies a stored file of `source` inside the object store, without its bytes passing through
-    /// here; `false` where that cannot be done.
-    ///
-    /// # Errors
-    ///
-    /// The store's. What is at `to` then may or may not be the copy.
-    pub fn copy_inside(
-        &self,
-        source: &Self,
-        from: &RelPath,
-        to: &RelPath,
-    ) -> Result<bool, PlaneError> {
-        match (self, source) {
-            (Self::Object(plane), Self::Object(source)) => plane.copy(from, source, to),
-            _ => Ok(false),
         }
     }
 

@@ -15,10 +15,19 @@ pub const LAKE: &str = "lake";
 ///
 /// When a file cannot be written.
 pub fn add_s3(pair: &Pair, s3: &S3, bucket: &str, more: &str) {
+    add_s3_as(LAKE, pair, (s3, bucket), more);
+}
+
+/// As [`add_s3`], a plane called `name` below the prefix `planes/<name>`.
+///
+/// # Panics
+///
+/// When a file cannot be written.
+pub fn add_s3_as(name: &str, pair: &Pair, (s3, bucket): (&S3, &str), more: &str) {
     let secrets =
         secret_files(pair, &[("aws-key-id", s3.access_key()), ("aws-access-key", s3.secret_key())]);
     let mut table = format!(
-        "[plane.{LAKE}]\nurl = \"s3://{bucket}/planes/lake\"\nregion = \"{REGION}\"\n\
+        "[plane.{name}]\nurl = \"s3://{bucket}/planes/{name}\"\nregion = \"{REGION}\"\n\
          endpoint = \"{}\"\ncredentials_dir = \"{}\"\npath_style = true\n",
         s3.endpoint(),
         secrets.display(),

@@ -4,7 +4,7 @@
 use super::chunker::Chunker;
 use super::fault::UploadFault;
 use crate::source::Source;
-use crate::splitting::{REPLACED_ATTRIBUTE, SEPARATOR_ATTRIBUTE, Splitting};
+use crate::splitting::Splitting;
 use skyspray_dfu::split::{Origin, Piece, SplitError, Splitter};
 use skyspray_link::feed::{PartEnd, Producer};
 use skyspray_wire::ids::{PartIndex, SourceIndex};
@@ -62,31 +62,8 @@ impl SprayPlan {
 
     /// Attributes of the logical file that are known only once everything was read.
     pub(super) fn late_attributes(&self) -> Attributes {
-        let mut attributes = self.splitting.late_attributes(self.parts);
         let found = self.found();
-        let comma = |pair: &[Origin]| {
-            pair[0].source_index == pair[1].source_index
-                && pair[0].source_offset + pair[0].length < pair[1].source_offset
-        };
-        let joint = |pair: &[Origin]| {
-            pair[0].part != pair[1].part && pair[0].source_index != pair[1].source_index
-        };
-        let separator = if found.origins.windows(2).any(comma) {
-            // Only a comma between rows is ever in no part.
-            Some(",")
-        } else if self.splitting.has_bare_rows() && found.origins.windows(2).any(joint) {
-            // Where a source ends with its part, nothing in either tells two rows apart.
-            Some("\n")
-        } else {
-            None
-        };
-        if let Some(separator) = separator {
-            attributes.push((SEPARATOR_ATTRIBUTE.to_owned(), separator.to_owned()));
-        }
-        if found.replaced > 0 {
-            attributes.push((REPLACED_ATTRIBUTE.to_owned(), found.replaced.to_string()));
-        }
-        attributes
+        self.splitting.found_attributes(self.parts, &found.origins, found.replaced)
     }
 
     fn found(&self) -> MutexGuard<'_, Findings> {
@@ -177,7 +154,7 @@ mod tests {
     use super::*;
     use crate::landing::{LandingPath, ZoneName};
     use crate::plan::plan;
-    use crate::splitting::Wanted;
+    use crate::splitting::{SEPARATOR_ATTRIBUTE, Wanted};
     use skyspray_dfu::format::{JsonFormat, RecordFormat};
     use skyspray_link::seam::files::{Caching, MemoryTree, RelPath, Tree as _};
     use std::sync::Arc;

@@ -14,3 +14,4 @@ pub mod meta;
 pub mod naming;
 pub mod probe;
 pub mod split;
+pub mod splitting;

@@ -2,10 +2,16 @@
 
 use super::context::Context;
 use super::output::Row;
+use super::upload::UploadRow;
 use super::{AdminError, CollectArgs, Output};
-use crate::housekeeping::{CollectReport, Planes, collect};
+use crate::catalogue::Catalogue;
+use crate::housekeeping::{ABANDONED_MS, CollectReport, Planes, collect};
 use serde::Serialize;
+use skyspray_wire::name::PlaneName;
 use std::sync::Arc;
+
+/// Uploads read at once.
+const PAGE: u32 = 256;
 
 #[derive(Serialize)]
 struct CollectRow {
@@ -54,5 +60,32 @@ pub(super) async fn run(
         orphan_bytes: report.orphan_bytes,
         discards: report.discards,
     })?;
+    if args.dry_run {
+        let now_ms = context.host.now_ms();
+        let mut first = true;
+        for (name, _) in planes.iter().filter(|(_, plane)| plane.has_uploads()) {
+            show_uploads((&catalogue, name), now_ms, &mut first, output).await?;
+        }
+    }
     failed.map_or(Ok(()), Err)
+}
+
+/// Shows the uploads of a plane that would be thrown away.
+async fn show_uploads(
+    (catalogue, plane): (&Catalogue, &PlaneName),
+    now_ms: i64,
+    first: &mut bool,
+    output: &mut Output<'_>,
+) -> Result<(), AdminError> {
+    let mut after = None;
+    loop {
+        let abandoned_ms = now_ms - ABANDONED_MS;
+        let page = catalogue.doomed_uploads(plane, abandoned_ms, after.as_ref(), PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let row = |upload| UploadRow::new(plane, upload, now_ms);
+        output.rows(&page.iter().map(row).collect::<Vec<_>>(), std::mem::take(first))?;
+        after = page.into_iter().last();
+    }
 }

@@ -4,6 +4,7 @@
 use super::AdminError;
 use crate::catalogue::Catalogue;
 use crate::config::{Overrides, RelayDir, RelaySettings};
+use crate::housekeeping::Planes;
 use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -84,6 +85,12 @@ impl<'a> Context<'a> {
         let settings = self.settings.plane(name)?;
         Plane::configured(settings, ObjectMemory::default())
             .map_err(|source| AdminError::PlaneOpen { plane: name.clone(), source })
+    }
+
+    /// All planes that can be opened.
+    pub(super) fn planes(&self) -> Planes {
+        let open = |name: &PlaneName| Some((name.clone(), Arc::new(self.plane(name).ok()?)));
+        self.settings.planes.keys().filter_map(open).collect()
     }
 
     /// The address at which an edge enrolls: the configured port or, where any free one was asked

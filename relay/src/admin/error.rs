@@ -1,6 +1,6 @@
 //! Why a command failed, how it then ends, and what its user can do.
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, SprayError};
 use crate::api::tokens::TokensError;
 use crate::catalogue::{
     AgentError, AgentState, AuditFault, CatalogueError, JobError, RollbackError,
@@ -140,12 +140,23 @@ pub enum AdminError {
         /// The first that differs.
         first: PartIndex,
     },
+    /// A part whose store has no tag, or none that was noted at its commit.
+    #[error("no tag of the store was noted for part {part} of {name}")]
+    NoStoredTag {
+        /// The file.
+        name: String,
+        /// The part.
+        part: PartIndex,
+    },
     /// Another generation took the place of the one that was verified.
     #[error("{name} was replaced while it was verified")]
     Replaced {
         /// The file.
         name: String,
     },
+    /// The options of a spray cannot be used.
+    #[error(transparent)]
+    Spray(#[from] SprayError),
     /// A logical file was not rolled back.
     #[error(transparent)]
     Rollback(RollbackError),
@@ -155,6 +166,18 @@ pub enum AdminError {
     /// A logical file was not copied.
     #[error(transparent)]
     Copy(Box<CopyError>),
+    /// Nobody has said where copies go.
+    #[error("plane {plane} names no planes that copies of its files go to")]
+    NoReplication {
+        /// The plane.
+        plane: PlaneName,
+    },
+    /// Every plane that is to have a copy has it.
+    #[error("every plane that is to have {name} has it")]
+    NothingToReplicate {
+        /// The file.
+        name: String,
+    },
     /// The name is gone, some of the stored files are not.
     #[error("{failed} stored files could not be deleted")]
     DeleteIncomplete {
@@ -209,6 +232,9 @@ impl Failure for AdminError {
             | Self::TrustDomainDiffers { .. }
             | Self::Directory { .. }
             | Self::JobCommitted { .. }
+            | Self::NoStoredTag { .. }
+            | Self::Spray(_)
+            | Self::NoReplication { .. }
             | Self::PlaneOpen { .. } => Exit::Usage,
             Self::Identity(error) => identity_exit(error),
             Self::IdentityMake(_) | Self::Key(_) | Self::Addresses { .. } => Exit::Internal,
@@ -231,6 +257,7 @@ impl Failure for AdminError {
             Self::Missing { .. } => Exit::Source,
             Self::Mismatch { .. } | Self::AuditBroken { .. } => Exit::Mismatch,
             Self::DeleteIncomplete { .. } => Exit::SomeFailed,
+            Self::NothingToReplicate { .. } => Exit::NothingToDo,
             Self::File { .. } | Self::Write { .. } | Self::Print { .. } => Exit::Internal,
         }
     }
@@ -288,6 +315,14 @@ impl Failure for AdminError {
             Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
             Self::Missing { .. } => "list what there is with the list command",
             Self::Replaced { .. } => "run the command again",
+            Self::Spray(_) => "correct the options; skyspray-relay spray --help has all",
+            Self::NoReplication { .. } => {
+                "name them with --to PLANE, or with replication in relay.toml"
+            }
+            Self::NothingToReplicate { .. } => "there is nothing to do",
+            Self::NoStoredTag { .. } => {
+                "only object stores have such tags; verify with --mode full or --mode size"
+            }
             Self::Mismatch { .. } => "spray the file again; check the disks of the plane",
             Self::DeleteIncomplete { .. } => {
                 "run skyspray-relay collect later; see the log lines above"

@@ -1,11 +1,13 @@
 //! `file …`: stored logical files.
 
 mod copy;
+mod replicate;
 mod rollback;
 mod show;
 mod target;
 mod verify;
 
+pub(super) use copy::copier;
 pub use rollback::RollbackArgs;
 pub use target::{FileTarget, FileTargetError, ScopeTarget};
 
@@ -17,9 +19,10 @@ use crate::discard::delete_discards;
 use crate::placing::Placing;
 use crate::pointer::{Pointers, settle_locked};
 use crate::shown::ShownFile;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use skyspray_wire::message::Entry;
+use skyspray_wire::name::PlaneName;
 use std::sync::Arc;
 
 /// Commands on logical files.
@@ -37,10 +40,12 @@ pub enum FileCommand {
     },
     /// Show all that is known of one logical file, and its parts.
     Show(ShowArgs),
-    /// Read the stored parts back and compare them with what was committed.
+    /// Compare the stored parts with what was committed.
     Verify(VerifyArgs),
     /// Copy a logical file to another name or plane, inside the cluster.
     Copy(CopyArgs),
+    /// Copy a logical file to the planes that are to have it too.
+    Replicate(ReplicateArgs),
     /// Make an earlier generation current again, on a plane with layout = "generation".
     Rollback(RollbackArgs),
     /// Remove a logical file: the name at once, then its stored parts.
@@ -68,9 +73,40 @@ pub struct VerifyArgs {
     /// Which: PLANE:scope::name.
     #[arg(value_name = "PLANE:NAME")]
     pub target: FileTarget,
-    /// Look at the length of every part, but read no more than 16 of them, evenly spread.
-    #[arg(long)]
+    /// How much is looked at.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub mode: VerifyMode,
+    /// The same as --mode sampled.
+    #[arg(long, conflicts_with = "mode")]
     pub sample: bool,
+    /// Choose the same sample as a run that told this number.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// What `file verify --mode` takes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum VerifyMode {
+    /// The length of every part.
+    Size,
+    /// The length of every part, and the tag its store has for its content.
+    Stored,
+    /// The length of every part, and the content of no more than 16, evenly spread.
+    Sampled,
+    /// The content of every part.
+    #[default]
+    Full,
+}
+
+impl VerifyMode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Stored => "stored",
+            Self::Sampled => "sampled",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// `file copy`.
@@ -80,8 +116,11 @@ pub struct CopyArgs {
     #[arg(value_name = "PLANE:NAME")]
     pub from: FileTarget,
     /// What the copy is called, and on which plane it is.
-    #[arg(value_name = "PLANE:NAME")]
-    pub to: FileTarget,
+    #[arg(value_name = "PLANE:NAME", required_unless_present = "plane")]
+    pub to: Option<FileTarget>,
+    /// The plane of a copy of the same name.
+    #[arg(long, value_name = "PLANE", conflicts_with = "to")]
+    pub plane: Option<PlaneName>,
     /// Parts of the copy, split on record boundaries; 0 for the default of its plane. Without it the
     /// copy has the parts of the original, byte by byte.
     #[arg(long, value_name = "N")]
@@ -89,6 +128,33 @@ pub struct CopyArgs {
     /// Replace what has the name of the copy.
     #[arg(long)]
     pub overwrite: bool,
+    /// How the copy is checked: the lengths of its parts, or all of their bytes, which are read back.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub verify: CopyCheck,
+}
+
+/// `file replicate`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplicateArgs {
+    /// Which: PLANE:scope::name.
+    #[arg(value_name = "PLANE:NAME")]
+    pub target: FileTarget,
+    /// A plane to copy it to; may be said again [default: the `replication` of its plane].
+    #[arg(long, value_name = "PLANE")]
+    pub to: Vec<PlaneName>,
+    /// Replace what has the name there and another content.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// What `file copy --verify` takes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum CopyCheck {
+    /// The length of every part.
+    #[default]
+    Size,
+    /// Every byte, read back from the plane.
+    Full,
 }
 
 /// Rows read at once.
@@ -107,6 +173,7 @@ pub(super) async fn run(
         FileCommand::Show(args) => show::show(&args, context, output).await,
         FileCommand::Verify(args) => verify::verify(&args, context, output).await,
         FileCommand::Copy(args) => copy::copy(&args, context, output).await,
+        FileCommand::Replicate(args) => replicate::replicate(&args, context, output).await,
         FileCommand::Rollback(args) => rollback::rollback(&args, context, output).await,
         FileCommand::Remove { target } => remove(&target, context, output).await,
     }

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::output::{Row, when};
+use super::upload::UploadRow;
 use super::{AdminError, Output};
 use crate::catalogue::{Actor, JobError, JobFilter, JobKey, JobRecord};
 use clap::{Args, Subcommand};
@@ -19,7 +20,7 @@ use thiserror::Error;
 pub enum JobCommand {
     /// Show jobs, newest first.
     List(JobListArgs),
-    /// Show one job.
+    /// Show one job, and its uploads to an object store that are open.
     Show {
         /// Its id: 32 hexadecimal digits, or DYYYYMMDD-HHMMSS-n.
         job: JobArg,
@@ -198,7 +199,23 @@ async fn show(
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
     let record = find(job, context).await?;
-    output.fields(&JobRow::new(&record, context.host.now_ms()))
+    let now_ms = context.host.now_ms();
+    output.fields(&JobRow::new(&record, now_ms))?;
+    // What is left of the uploads of a job that has ended is for `collect`.
+    if !matches!(record.state, JobState::Open | JobState::Sealed) {
+        return Ok(());
+    }
+    let catalogue = context.catalogue().await?;
+    let mut after = None;
+    loop {
+        let page = catalogue.uploads_of(record.job, after.as_ref(), PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let row = |upload| UploadRow::new(record.target.plane(), upload, now_ms);
+        output.rows(&page.iter().map(row).collect::<Vec<_>>(), after.is_none())?;
+        after = page.into_iter().last();
+    }
 }
 
 async fn cancel(

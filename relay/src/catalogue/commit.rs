@@ -1,6 +1,5 @@
 //! The commit of a spray: the one transaction that makes a generation visible.
 
-use super::Catalogue;
 use super::agents::{AgentError, AgentRecord, AgentState, lock_agent};
 use super::audit::{AuditEvent, AuditResult, append};
 use super::dialect::{Connection, Tx, query};
@@ -8,7 +7,8 @@ use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{about, fence, load_job};
 use super::kept::{keep, retire_hpcc};
-use super::records::{JobKind, JobRecord, attributes_text};
+use super::records::{JobRecord, attributes_text, operator};
+use super::{Catalogue, copies};
 use serde_json::json;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{Epoch, Generation, JobId};
@@ -96,6 +96,9 @@ async fn publish(
     let signed = sign(&receipt);
     step_aside(tx, job, target, (&file, now_ms)).await?;
     write_generation(tx, job, &receipt, (&content, &signed)).await?;
+    if copies::release(tx, job.job).await? > 0 {
+        copied(tx, job.job).await?;
+    }
     move_parts(tx, job, target, file.next).await?;
     finish(tx, job, &receipt, &signed).await?;
     Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
@@ -129,13 +132,13 @@ async fn step_aside(
 }
 
 /// That the agent is enrolled and the gate lets it pass, by its record as this transaction sees it.
-/// A copy has none: whoever has the relay's directory may do everything.
+/// The operator's jobs have none: whoever has the relay's directory may do everything.
 pub(super) async fn permit(
     tx: &mut Connection,
     job: &JobRecord,
     allowed: Allowed<'_>,
 ) -> Result<(), JobError> {
-    if job.kind == JobKind::Copy {
+    if job.agent == operator() {
         return Ok(());
     }
     let revoked = || JobError::Refused(Refusal::new(RefusalCode::AgentRevoked, ""));
@@ -380,6 +383,15 @@ async fn move_parts(
     .bind(big(generation.0)?)
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Notes that all of the job's bytes are stored, which the store copied by itself.
+async fn copied(tx: &mut Connection, job: JobId) -> Result<(), CatalogueError> {
+    query("UPDATE jobs SET bytes_durable = bytes WHERE job = $1")
+        .bind(job.0.to_vec())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 use super::dialect::{Row, query};
 use super::error::CatalogueError;
 use super::fields::Fields;
-use super::{Catalogue, page};
+use super::{Catalogue, page, tags};
 use skyspray_wire::digest::Digest;
 use skyspray_wire::name::PlaneName;
 
@@ -98,7 +98,8 @@ impl Catalogue {
     /// Claims files that have been garbage since `until_ms` or longer. Nobody else gets them, and
     /// no job may take their places, until they are confirmed or a minute has passed.
     ///
-    /// Left out are places that a live generation, a pushed file or an unfinished job needs.
+    /// Left out are places that a live generation, a pushed file or an unfinished job needs, and
+    /// what a sealed copy is made of.
     ///
     /// # Errors
     ///
@@ -118,6 +119,7 @@ impl Catalogue {
              AND NOT EXISTS (SELECT 1 FROM generation_parts g WHERE g.plane = $1 \
              AND g.path = d.path) \
              AND NOT EXISTS (SELECT 1 FROM plane_files f WHERE f.plane = $1 AND f.path = d.path) \
+             AND NOT EXISTS (SELECT 1 FROM part_copies c WHERE c.plane = $1 AND c.path = d.path) \
              AND NOT EXISTS (SELECT 1 FROM job_parts p JOIN jobs j ON j.job = p.job \
              WHERE p.path = d.path AND p.path IS NOT NULL AND p.state <> 'committed' \
              AND j.plane = $1 AND j.state IN ('open', 'sealed')) \
@@ -144,12 +146,16 @@ impl Catalogue {
     pub async fn discarded(&self, claimed: &[Discard]) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for discard in claimed {
-            query("DELETE FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms = $3")
-                .bind(discard.plane.as_str())
-                .bind(discard.path.as_str())
-                .bind(discard.claimed_ms)
-                .execute(&mut tx)
-                .await?;
+            let gone =
+                query("DELETE FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms = $3")
+                    .bind(discard.plane.as_str())
+                    .bind(discard.path.as_str())
+                    .bind(discard.claimed_ms)
+                    .execute(&mut *tx)
+                    .await?;
+            if gone.rows_affected() > 0 {
+                tags::forget(&mut tx, &discard.plane, &discard.path).await?;
+            }
         }
         tx.commit().await?;
         Ok(())

@@ -194,8 +194,9 @@ pub enum JobError {
         /// The path from the plane's root.
         path: String,
     },
-    /// What stood at the part's place is being deleted at this moment. Worth trying again.
-    #[error("what was at {path} is being deleted")]
+    /// What stood at the part's place is being deleted, or copied from, at this moment. Worth trying
+    /// again.
+    #[error("what was at {path} is being deleted or copied")]
     PathBusy {
         /// The path from the plane's root.
         path: String,

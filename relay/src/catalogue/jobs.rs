@@ -5,7 +5,7 @@ use super::dialect::{Connection, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::records::{JobKey, JobRecord, PartRecord};
-use super::{Catalogue, origins, page, uploads};
+use super::{Catalogue, copies, origins, page, uploads};
 use serde_json::json;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::JobState;
@@ -345,6 +345,7 @@ pub(super) async fn abort_job(
         .bind(now_ms)
         .execute(&mut *tx)
         .await?;
+    copies::release(tx, job.job).await?;
     if let Some((plane, name)) = job.logical() {
         query(
             "UPDATE logical_files SET holder = NULL WHERE plane = $1 AND name = $2 AND holder = $3",

@@ -6,7 +6,7 @@ use super::dialect::{Connection, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::{Fields, big};
 use super::jobs::{abort_job, about, bump, load_job};
-use super::records::{JobKind, JobRecord, PartLayout, attributes_text, target_text};
+use super::records::{JobKind, JobRecord, PartLayout, acting, attributes_text, target_text};
 use super::wuid::wuid;
 use serde_json::json;
 use skyspray_wire::digest::Digest;
@@ -103,7 +103,7 @@ impl Catalogue {
         let mut tx = self.store.begin().await?;
         let outcome = open(&mut tx, kind, new, now_ms).await;
         let target = target_text(&new.target);
-        let mut entry = AuditEntry::new(kind.actor(&new.agent), AuditEvent::JobOpened);
+        let mut entry = AuditEntry::new(acting(&new.agent), AuditEvent::JobOpened);
         entry.job = Some(new.job);
         entry.plane = Some(new.target.plane());
         entry.target = Some(&target);
@@ -141,7 +141,7 @@ async fn open(
         return reopen(tx, new, &known, now_ms).await;
     }
     if let WriteTarget::LogicalFile { plane, name, .. } = &new.target {
-        take_lease(tx, kind, new, (plane, name), now_ms).await?;
+        take_lease(tx, new, (plane, name), now_ms).await?;
     }
     let row = query("UPDATE counters SET value = value + 1 WHERE name = 'jobs' RETURNING value")
         .fetch_one(&mut *tx)
@@ -198,7 +198,6 @@ async fn reopen(
 /// Makes the new job the holder of its logical file, and gives up the one that held it.
 async fn take_lease(
     tx: &mut Connection,
-    kind: JobKind,
     new: &NewJob,
     (plane, name): (&PlaneName, &LogicalName),
     now_ms: i64,
@@ -217,7 +216,7 @@ async fn take_lease(
             return Err(JobError::Exists { name: name.to_string() });
         }
         if let Some(holder) = fields.array_opt("holder")? {
-            displace(tx, kind, new, JobId(holder), now_ms).await?;
+            displace(tx, new, JobId(holder), now_ms).await?;
         }
     }
     let taken = query(
@@ -237,7 +236,6 @@ async fn take_lease(
 /// Gives `holder` up in favour of the new job, if that may be.
 async fn displace(
     tx: &mut Connection,
-    kind: JobKind,
     new: &NewJob,
     holder: JobId,
     now_ms: i64,
@@ -250,7 +248,7 @@ async fn displace(
         let name = target_text(&held.target);
         return Err(JobError::Leased { name, wuid: held.wuid });
     }
-    let entry = about(&held, kind.actor(&new.agent), AuditEvent::JobAborted)
+    let entry = about(&held, acting(&new.agent), AuditEvent::JobAborted)
         .detail(json!({ "displaced_by": new.job.to_string() }));
     Ok(abort_job(tx, &held, entry, now_ms).await?)
 }

@@ -147,7 +147,7 @@ async fn obstacle(
          (SELECT COUNT(*) FROM plane_files WHERE plane = $1 AND path = $2) AS stored, \
          (SELECT COUNT(*) FROM generation_parts WHERE plane = $1 AND path = $2) AS part_of, \
          (SELECT COUNT(*) FROM discards WHERE plane = $1 AND path = $2 AND claimed_ms > $6) \
-         AS claimed, \
+         + (SELECT COUNT(*) FROM part_copies WHERE plane = $1 AND path = $2) AS claimed, \
          (SELECT COUNT(*) FROM job_parts p WHERE p.path = $2 AND p.path IS NOT NULL \
          AND p.state <> 'committed' AND p.job = $3 AND p.part <> $4) AS twice, \
          (SELECT COUNT(*) FROM job_parts p JOIN jobs j ON j.job = p.job WHERE p.path = $2 \
@@ -183,7 +183,7 @@ async fn obstacle(
         return Ok(Some(Refusal::new(RefusalCode::TargetLeased, path)));
     }
     if fields.int("claimed")? > 0 {
-        return refuse(RefusalCode::Busy, "what was there is being deleted");
+        return refuse(RefusalCode::Busy, "what was there is being deleted or copied");
     }
     Ok(None)
 }

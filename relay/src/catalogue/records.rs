@@ -66,10 +66,10 @@ impl PartLayout {
     }
 }
 
-/// What a job does, and on whose behalf.
+/// What a job does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum JobKind {
-    /// An edge writes a logical file.
+    /// A logical file is written from files: an edge's, or for the operator from those of a plane.
     Spray,
     /// An edge writes files 1:1.
     Push,
@@ -95,14 +95,6 @@ impl JobKind {
         }
     }
 
-    /// Who acts in such a job, in which `agent` is named.
-    pub(super) fn actor(self, agent: &AgentName) -> Actor {
-        match self {
-            Self::Spray | Self::Push => Actor::Agent(agent.clone()),
-            Self::Copy => Actor::Operator,
-        }
-    }
-
     fn parse(text: &str) -> Option<Self> {
         [Self::Spray, Self::Push, Self::Copy].into_iter().find(|k| k.as_str() == text)
     }
@@ -112,6 +104,11 @@ impl JobKind {
 /// is added under this name.
 pub fn operator() -> AgentName {
     AgentName::parse("operator").expect("letters make a label")
+}
+
+/// Who acts in a job in which `agent` is named.
+pub(super) fn acting(agent: &AgentName) -> Actor {
+    if *agent == operator() { Actor::Operator } else { Actor::Agent(agent.clone()) }
 }
 
 /// A job.
@@ -125,7 +122,7 @@ pub struct JobRecord {
     pub wuid: String,
     /// What it does.
     pub kind: JobKind,
-    /// Whose job it is; [`operator`] for a copy.
+    /// Whose job it is; [`operator`] for a copy, and for a spray inside the cluster.
     pub agent: AgentName,
     /// What it writes, as asked for.
     pub target: WriteTarget,
@@ -212,7 +209,7 @@ impl JobRecord {
 
     /// Who acts in it.
     pub(super) fn actor(&self) -> Actor {
-        self.kind.actor(&self.agent)
+        acting(&self.agent)
     }
 
     /// The plane and logical name, unless it is a push.

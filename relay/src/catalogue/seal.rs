@@ -80,36 +80,46 @@ impl Catalogue {
     ) -> Result<(), JobError> {
         let mut tx = self.store.begin().await?;
         let record = fence(&mut tx, job, epoch, now_ms).await?;
-        let (plane, _) = record.logical().ok_or(JobError::Kind { job })?;
         if record.state == JobState::Sealed {
             return Ok(());
         }
         if let Err(error) = permit(&mut tx, &record, allowed).await {
             return Err(refused(tx, &record, error, now_ms).await);
         }
-        let row =
-            query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
-                .bind(job.0.to_vec())
-                .fetch_one(&mut *tx)
-                .await?;
-        let sealed: u64 = Fields::new("job_parts", &row).number("sealed")?;
-        let parts = u64::from(record.parts);
-        if sealed != parts {
-            return Err(JobError::Incomplete { sealed, parts });
-        }
-        check_ends(&mut tx, job).await?;
-        let attributes = merge_attributes(record.attributes.clone(), late)?;
-        keep_places(&mut tx, plane, job, now_ms).await?;
-        query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
-            .bind(job.0.to_vec())
-            .bind(attributes_text(&attributes))
-            .execute(&mut tx)
-            .await?;
-        let entry = about(&record, record.actor(), AuditEvent::JobSealed);
-        append(&mut tx, &entry, now_ms).await?;
+        seal(&mut tx, &record, late, now_ms).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Seals an open job whose parts are all sealed, within a transaction.
+pub(super) async fn seal(
+    tx: &mut Connection,
+    record: &JobRecord,
+    late: &[(String, String)],
+    now_ms: i64,
+) -> Result<(), JobError> {
+    let job = record.job;
+    let (plane, _) = record.logical().ok_or(JobError::Kind { job })?;
+    let row = query("SELECT COUNT(*) AS sealed FROM job_parts WHERE job = $1 AND state = 'sealed'")
+        .bind(job.0.to_vec())
+        .fetch_one(&mut *tx)
+        .await?;
+    let sealed: u64 = Fields::new("job_parts", &row).number("sealed")?;
+    let parts = u64::from(record.parts);
+    if sealed != parts {
+        return Err(JobError::Incomplete { sealed, parts });
+    }
+    check_ends(tx, job).await?;
+    let attributes = merge_attributes(record.attributes.clone(), late)?;
+    keep_places(tx, plane, job, now_ms).await?;
+    query("UPDATE jobs SET state = 'sealed', attributes = $2 WHERE job = $1")
+        .bind(job.0.to_vec())
+        .bind(attributes_text(&attributes))
+        .execute(&mut *tx)
+        .await?;
+    let entry = about(record, record.actor(), AuditEvent::JobSealed);
+    Ok(append(tx, &entry, now_ms).await?)
 }
 
 /// Whether the part was sealed with just this content.
@@ -184,7 +194,8 @@ async fn write_seal(
     Ok(())
 }
 
-/// Makes sure that nobody deletes what this job is about to put at its parts' places.
+/// Makes sure that nobody deletes what this job is about to put at its parts' places, and that no
+/// copy is made of what it replaces there.
 ///
 /// Whoever set out to delete there and has not said it is done after [`CLAIM_MS`] is taken for
 /// dead.
@@ -205,6 +216,17 @@ async fn keep_places(
     .await?;
     if let Some(row) = row {
         return Err(JobError::PathBusy { path: Fields::new("discards", &row).text("path")? });
+    }
+    let row = query(
+        "SELECT path FROM part_copies WHERE plane = $1 AND job <> $2 \
+         AND path IN (SELECT path FROM job_parts WHERE job = $2) LIMIT 1",
+    )
+    .bind(plane.as_str())
+    .bind(job.0.to_vec())
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = row {
+        return Err(JobError::PathBusy { path: Fields::new("part_copies", &row).text("path")? });
     }
     query(
         "UPDATE discards SET claimed_ms = NULL WHERE plane = $1 AND claimed_ms IS NOT NULL \

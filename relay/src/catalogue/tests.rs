@@ -3,10 +3,12 @@
 mod agents;
 mod audit;
 mod commit;
+mod copies;
 mod discards;
 mod files;
 mod jobs;
 mod kept;
+mod ledger;
 mod origins;
 mod push;
 mod server;

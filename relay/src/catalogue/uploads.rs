@@ -4,6 +4,7 @@ use super::dialect::{Connection, Row, query};
 use super::error::{CatalogueError, JobError};
 use super::fields::Fields;
 use super::jobs::fence;
+use super::ledger::UploadState;
 use super::{Catalogue, page};
 use crate::plane::{PieceId, Upload, UploadId};
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
@@ -29,6 +30,8 @@ pub struct UploadRecord {
     /// What the store calls it; `None` when only the store can say, because whoever began it
     /// crashed before it noted that.
     pub upload: Option<UploadId>,
+    /// Where it stands.
+    pub state: UploadState,
     /// The path of the part from the plane's root.
     pub path: String,
     /// When it was begun, in milliseconds since 1970.
@@ -36,18 +39,26 @@ pub struct UploadRecord {
 }
 
 impl UploadRecord {
-    fn read(row: &Row) -> Result<Self, CatalogueError> {
+    pub(super) fn read(row: &Row) -> Result<Self, CatalogueError> {
         let fields = Fields::new("uploads", row);
+        let state = UploadState::parse(&fields.text("state")?);
+        let state = state.ok_or_else(|| fields.corrupt("state"))?;
         Ok(Self {
             job: JobId(fields.array("job")?),
             part: PartIndex(fields.number("part")?),
-            upload: match fields.text("state")?.as_str() {
-                "wanted" => None,
+            upload: match state {
+                UploadState::Wanted => None,
                 _ => Some(UploadId(fields.text("upload")?)),
             },
+            state,
             path: fields.text("path")?,
             begun_ms: fields.int("begun_ms")?,
         })
+    }
+
+    /// What the store calls it, as it is stored.
+    pub(super) fn upload_text(&self) -> &str {
+        self.upload.as_ref().map_or("", |upload| upload.0.as_str())
     }
 }
 
@@ -274,7 +285,7 @@ impl Catalogue {
             query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3")
                 .bind(upload.job.0.to_vec())
                 .bind(i64::from(upload.part.0))
-                .bind(upload.upload.as_ref().map_or("", |upload| upload.0.as_str()))
+                .bind(upload.upload_text())
                 .execute(&mut tx)
                 .await?;
         }

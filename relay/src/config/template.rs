@@ -84,5 +84,5 @@ const LIMITS: &str = r#"
 # layout = "hpcc"          # or "generation": a directory for each generation of a file
 # devices = 1              # HPCC numDevices
 # dir_per_part = true      # HPCC subDirPerFilePart
-# replication = []         # planes that copies of its files go to
+# replication = []         # planes that `file replicate` copies to
 "#;

@@ -2,15 +2,17 @@
 //! there are to be more or fewer, whole records of the one file that the parts make.
 
 use super::error::{CopyError, PartFault};
+use super::input::Input;
 use super::original::{Ended, Original, Read};
 use super::transfer::cancelled;
 use super::writer::{PartShape, Writer, Written};
 use crate::staging::StagingError;
 use skyspray_dfu::format::RecordFormat;
 use skyspray_dfu::join::{Joined, Placed, Stored, separator};
-use skyspray_dfu::split::{Origin, Piece, Source, SplitError, SplitOptions, Splitter};
+use skyspray_dfu::split::{Origin, Piece, Source, SplitOptions, Splitter};
+use skyspray_dfu::splitting::Splitting;
 use skyspray_wire::ids::SourceIndex;
-use skyspray_wire::message::{Attributes, OriginRange};
+use skyspray_wire::message::{Attributes, OriginRange, SourceNote};
 use std::num::NonZeroU32;
 use tokio::sync::mpsc::Sender;
 
@@ -27,6 +29,45 @@ pub(super) enum Cut {
     AsIs,
     /// On record boundaries of the one file they make.
     Again(Box<Again>),
+    /// Not those of an original: on record boundaries of files.
+    Split(Box<Split>),
+}
+
+/// One pass over files.
+#[derive(Debug)]
+pub(super) struct Split {
+    splitting: Splitting,
+    parts: NonZeroU32,
+    splitter: Splitter,
+    sources: Vec<SourceNote>,
+    origins: Vec<Origin>,
+}
+
+impl Split {
+    /// Into `parts`, with a splitter at the start of the first of `sources`.
+    pub(super) fn new(
+        splitting: Splitting,
+        parts: NonZeroU32,
+        splitter: Splitter,
+        sources: Vec<SourceNote>,
+    ) -> Self {
+        Self { splitting, parts, splitter, sources, origins: Vec::new() }
+    }
+
+    fn findings(self) -> Findings {
+        let replaced = self.splitter.replaced();
+        let attributes = self.splitting.found_attributes(self.parts, &self.origins, replaced);
+        let index = |index: usize| SourceIndex(u32::try_from(index).expect("sources are limited"));
+        let range = |origin: &Origin| OriginRange {
+            part: origin.part,
+            part_offset: origin.part_offset,
+            source: index(origin.source_index),
+            source_offset: origin.source_offset,
+            length: origin.length,
+        };
+        let ranges = self.origins.iter().map(range).collect();
+        Findings { sources: self.sources, ranges, attributes }
+    }
 }
 
 /// One pass over the file that the parts of the original make.
@@ -45,11 +86,12 @@ pub(super) struct Again {
     origins: Vec<Origin>,
 }
 
-/// What is known of a copy that was split again, once everything was read.
+/// What is known of parts that were cut, once everything was read.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Which bytes of which parts of the original the parts of the copy are. Empty where they are the
-    /// same parts.
+    /// What they are made of. Empty where they are the parts of the original.
+    pub(super) sources: Vec<SourceNote>,
+    /// Which bytes of which of those.
     pub(super) ranges: Vec<OriginRange>,
     /// Attributes to add.
     pub(super) attributes: Attributes,
@@ -99,6 +141,15 @@ impl Cut {
         Ok(Self::Again(Box::new(again)))
     }
 
+    /// The splitter at work, and what it has said of origins.
+    fn splitter(&mut self) -> Option<(&mut Splitter, &mut Vec<Origin>)> {
+        match self {
+            Self::AsIs => None,
+            Self::Again(again) => Some((&mut again.splitter, &mut again.origins)),
+            Self::Split(split) => Some((&mut split.splitter, &mut split.origins)),
+        }
+    }
+
     /// The attributes of the copy that are known before anything is read.
     pub(super) fn attributes(&self, original: &Attributes) -> Attributes {
         let kept = |name: &str| {
@@ -111,7 +162,7 @@ impl Cut {
 /// Turns what is read of an original into parts of its copy.
 #[derive(Debug)]
 pub(super) struct Cutter<'a> {
-    pub(super) original: &'a Original,
+    pub(super) input: &'a Input,
     pub(super) cut: Cut,
     pub(super) writer: Writer,
     /// Takes the parts that are written.
@@ -124,8 +175,10 @@ impl Cutter<'_> {
         let placed = |again: &Again, part: usize| -> Placed { again.joined.parts[part] };
         match (&mut self.cut, read) {
             (Cut::AsIs, Read::Bytes { bytes, .. }) => self.append(bytes.as_ref()),
+            (Cut::Split(_), Read::Bytes { bytes, .. }) => self.push(bytes.as_ref()),
+            (Cut::Split(_), Read::End { .. }) => self.end_source(),
             (Cut::AsIs, Read::End { part }) => {
-                let stored = &self.original.parts[*part];
+                let stored = &self.original().parts[*part];
                 let (records, header, footer) = (stored.records, stored.header, stored.footer);
                 self.end_part(PartShape { records, header, footer })
             }
@@ -140,7 +193,7 @@ impl Cutter<'_> {
                 let index = |number: u64| usize::try_from(number).expect("within the bytes read");
                 let bytes = &bytes[index(skip)..][..index(count)];
                 if !again.has_edges(at, bytes) {
-                    return Err(Ended::Failed(self.original.fault(*part, PartFault::Digest)));
+                    return Err(Ended::Failed(self.original().fault(*part, PartFault::Digest)));
                 }
                 self.add()?;
                 self.push(bytes)
@@ -150,18 +203,32 @@ impl Cutter<'_> {
 
     /// Ends the parts that are still open, once everything was read. Blocks.
     pub(super) fn finish(mut self) -> Result<Findings, Ended> {
-        let Cut::Again(again) = &mut self.cut else { return Ok(Findings::default()) };
-        let ended = again.splitter.end_source();
-        ended.map_err(|error| records(self.original, error))?;
-        self.drain(&[])?;
-        let Cut::Again(again) = &mut self.cut else { return Ok(Findings::default()) };
-        let finished = again.splitter.finish();
-        finished.map_err(|error| records(self.original, error))?;
-        self.drain(&[])?;
+        if let Cut::Again(_) = self.cut {
+            self.end_source()?;
+        }
+        if let Some((splitter, _)) = self.cut.splitter() {
+            splitter.finish().map_err(|error| Ended::Failed(self.input.records(error)))?;
+            self.drain(&[])?;
+        }
         match self.cut {
             Cut::AsIs => Ok(Findings::default()),
-            Cut::Again(again) => Ok(again.findings()),
+            Cut::Again(again) => Ok(again.findings(self.input)),
+            Cut::Split(split) => Ok(split.findings()),
         }
+    }
+
+    /// The logical file whose parts are read.
+    fn original(&self) -> &'_ Original {
+        match self.input {
+            Input::Original(original) => original,
+            Input::Sources(_) => unreachable!("files are split, and have no parts"),
+        }
+    }
+
+    fn end_source(&mut self) -> Result<(), Ended> {
+        let Some((splitter, _)) = self.cut.splitter() else { return Ok(()) };
+        splitter.end_source().map_err(|error| Ended::Failed(self.input.records(error)))?;
+        self.drain(&[])
     }
 
     /// Pushes what stands in no part before the next bytes.
@@ -180,19 +247,21 @@ impl Cutter<'_> {
     fn push(&mut self, block: &[u8]) -> Result<(), Ended> {
         if let Cut::Again(again) = &mut self.cut {
             again.at += block.len() as u64;
-            again.splitter.push(block).map_err(|error| records(self.original, error))?;
+        }
+        if let Some((splitter, _)) = self.cut.splitter() {
+            splitter.push(block).map_err(|error| Ended::Failed(self.input.records(error)))?;
         }
         self.drain(block)
     }
 
     fn drain(&mut self, block: &[u8]) -> Result<(), Ended> {
-        while let Cut::Again(again) = &mut self.cut
-            && let Some(piece) = again.splitter.poll()
+        while let Some((splitter, origins)) = self.cut.splitter()
+            && let Some(piece) = splitter.poll()
         {
             match piece {
                 Piece::Bytes { range, .. } => self.append(&block[range])?,
                 Piece::Literal { bytes, .. } => self.append(&bytes)?,
-                Piece::Origin(origin) => again.origins.push(origin),
+                Piece::Origin(origin) => origins.push(origin),
                 Piece::PartEnd { records, header, footer, .. } => {
                     self.end_part(PartShape { records: Some(records), header, footer })?;
                 }
@@ -220,10 +289,6 @@ impl Cutter<'_> {
     }
 }
 
-fn records(original: &Original, source: SplitError) -> Ended {
-    Ended::Failed(CopyError::Records { name: original.shown(), source })
-}
-
 impl Again {
     /// Whether header and footer, as far as they are among these bytes of the file, are still what
     /// they were when they were read.
@@ -233,7 +298,7 @@ impl Again {
             && overlap_agrees((at, bytes), (footer_at, &self.footer))
     }
 
-    fn findings(&self) -> Findings {
+    fn findings(&self, input: &Input) -> Findings {
         let comma =
             |pair: &[Origin]| pair[0].source_offset + pair[0].length < pair[1].source_offset;
         let mut attributes = Attributes::new();
@@ -242,7 +307,11 @@ impl Again {
             attributes.push((SEPARATOR.to_owned(), ",".to_owned()));
         }
         let ranges = self.origins.iter().flat_map(|origin| ranges(&self.joined, origin));
-        Findings { ranges: ranges.collect(), attributes }
+        let sources = match input {
+            Input::Original(original) => original.notes(),
+            Input::Sources(_) => Vec::new(),
+        };
+        Findings { sources, ranges: ranges.collect(), attributes }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a logical file was not copied, and what its operator can do.
 
+use super::sources::SourceError;
 use crate::admin::{Exit, Failure};
 use crate::catalogue::{CatalogueError, JobError};
 use crate::commit::CommitError;
@@ -98,6 +99,12 @@ pub enum CopyError {
         /// The file.
         name: String,
     },
+    /// A file that is sprayed is not what it should be.
+    #[error(transparent)]
+    Source {
+        /// Which, and why.
+        source: Box<SourceError>,
+    },
     /// A plane failed.
     #[error("plane {plane} failed")]
     Plane {
@@ -158,6 +165,7 @@ impl CopyError {
             Self::Records { source, .. } => source.hpcc_number(),
             Self::Stored { fault: PartFault::Missing, .. } => Some(8057),
             Self::Stored { .. } => Some(8081),
+            Self::Source { source } => source.hpcc_number(),
             _ => None,
         }
     }
@@ -175,6 +183,7 @@ impl Failure for CopyError {
             Self::TooManyParts { .. } => Exit::Limit,
             Self::Parts { .. } | Self::Stored { .. } => Exit::Mismatch,
             Self::Replaced { .. } | Self::Cancelled => Exit::Temporary,
+            Self::Source { source } => source.exit(),
             Self::Plane { source: PlaneError::Full { .. }, .. } => Exit::Limit,
             Self::Plane { source, .. } => source.remedy().into(),
             Self::Job(error) => error.refusal().code.remedy().into(),
@@ -202,6 +211,7 @@ impl Failure for CopyError {
                 "check it with skyspray-relay file verify; check the disks of its plane, spray it again"
             }
             Self::Replaced { .. } | Self::Cancelled | Self::Interrupted => "run the command again",
+            Self::Source { source } => source.advice(),
             Self::Plane { source: PlaneError::Full { .. }, .. } => "make room on the plane",
             Self::Plane { .. } => "test the plane with skyspray-relay plane test NAME",
             Self::Job(JobError::Leased { .. }) => {

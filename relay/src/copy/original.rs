@@ -5,7 +5,8 @@ use crate::catalogue::{Catalogue, GenerationRecord, StoredPart};
 use crate::plane::{Plane, PlaneError, StoredFile};
 use skyspray_link::seam::files::{BufferPool, PooledBuf, RelPath};
 use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::PartIndex;
+use skyspray_wire::ids::{PartIndex, SourceIndex};
+use skyspray_wire::message::SourceNote;
 use skyspray_wire::name::{LogicalName, PlaneName};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -86,6 +87,15 @@ impl Original {
         format!("{}:{}", self.plane_name, self.name)
     }
 
+    /// Its parts as what a copy that is cut anew is made of.
+    pub(super) fn notes(&self) -> Vec<SourceNote> {
+        let note = |part: &StoredPart| {
+            let name = format!("{}:{}", self.plane_name, part.path);
+            SourceNote::new(SourceIndex(part.part.0), &name, part.length)
+        };
+        self.parts.iter().map(note).collect()
+    }
+
     /// Whether what is copied is still what the name means.
     pub(super) async fn is_current(&self, catalogue: &Catalogue) -> Result<bool, CopyError> {
         let current = catalogue.current(&self.plane_name, &self.name).await?;
@@ -150,6 +160,20 @@ impl Original {
         }
     }
 
+    /// Reads a part and compares it with what was committed. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It differs, or the plane failed.
+    pub(super) fn prove_part(&self, part: usize) -> Result<(), CopyError> {
+        let measured = self.open(part)?.measure();
+        let measured = measured.map_err(|error| self.plane_failed(part, error))?;
+        match measured.digest == self.parts[part].digest {
+            true => Ok(()),
+            false => Err(self.fault(part, PartFault::Digest)),
+        }
+    }
+
     /// Opens a part that has the length it should have.
     fn open(&self, part: usize) -> Result<StoredFile, CopyError> {
         let StoredPart { path, length: expected, .. } = &self.parts[part];
@@ -187,7 +211,8 @@ impl Original {
         CopyError::Stored { name: self.shown(), part, fault }
     }
 
-    fn plane_failed(&self, part: usize, source: PlaneError) -> CopyError {
+    /// What is told when the plane failed at a part.
+    pub(super) fn plane_failed(&self, part: usize, source: PlaneError) -> CopyError {
         match source {
             PlaneError::Missing { .. } => self.fault(part, PartFault::Missing),
             source => CopyError::Plane { plane: self.plane_name.clone(), source },

@@ -3,6 +3,7 @@
 
 use super::cut::{Cut, Cutter, Findings};
 use super::error::CopyError;
+use super::input::Input;
 use super::original::{Ended, Original};
 use super::writer::{Place, Writer, Written};
 use crate::catalogue::{Catalogue, JobError, Progress, SealedPart};
@@ -10,7 +11,7 @@ use crate::sink::encode_tree;
 use crate::state::{blocking, unix_ms};
 use skyspray_link::seam::Clock;
 use skyspray_link::seam::files::BufferPool;
-use skyspray_wire::ids::{Epoch, JobId, SourceIndex};
+use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::message::{OriginRange, Origins, SourceNote};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +28,7 @@ const BUFFERS: usize = 4;
 const GROUP: usize = 32;
 
 /// How often the job shows a sign of life; its lease holds four times as long.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
+pub(super) const TOUCH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Times the last step is tried while others delete what was at the places of its parts, a second
 /// apart: longer than a deletion may claim them.
@@ -41,7 +42,7 @@ pub(super) struct Transfer<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) clock: &'a dyn Clock,
     pub(super) key: (JobId, Epoch),
-    pub(super) original: Arc<Original>,
+    pub(super) input: Input,
     pub(super) place: Place,
     /// Bytes of the parts recorded as durable so far.
     pub(super) bytes: AtomicU64,
@@ -73,16 +74,14 @@ impl Transfer<'_> {
             (Err(Ended::Failed(error)), _) | (_, Err(error)) => return Err(error),
             (Err(Ended::Unwanted), Ok(())) => return Err(CopyError::Cancelled),
         };
-        self.record_origins(&findings).await?;
-        if !self.original.is_current(self.catalogue).await? {
-            return Err(CopyError::Replaced { name: self.original.shown() });
-        }
+        self.record_findings(&findings).await?;
+        self.input.recheck(self.catalogue).await?;
         self.mark_sealed(&findings).await
     }
 
     fn start(&self, cut: Cut, out: mpsc::Sender<Written>) -> JoinHandle<Result<Findings, Ended>> {
-        let (original, place) = (Arc::clone(&self.original), self.place.clone());
-        tokio::task::spawn_blocking(move || write(&original, cut, Writer::new(place), &out))
+        let (input, place) = (self.input.clone(), self.place.clone());
+        tokio::task::spawn_blocking(move || write(&input, cut, Writer::new(place), &out))
     }
 
     /// Makes parts durable and seals them as they come.
@@ -101,7 +100,7 @@ impl Transfer<'_> {
         }
     }
 
-    async fn touch(&self) -> Result<(), CopyError> {
+    pub(super) async fn touch(&self) -> Result<(), CopyError> {
         let lost = self.catalogue.touch_jobs(&[self.key], self.now_ms()).await?;
         if lost.is_empty() { Ok(()) } else { Err(CopyError::Cancelled) }
     }
@@ -145,20 +144,22 @@ impl Transfer<'_> {
         })
     }
 
-    /// Records what the parts came from: the original's own origins where they are its parts,
-    /// otherwise its parts.
-    async fn record_origins(&self, findings: &Findings) -> Result<(), CopyError> {
-        let original = &self.original;
-        if !findings.ranges.is_empty() {
-            let sources = original.parts.iter().map(|part| {
-                let name = format!("{}:{}", original.plane_name, part.path);
-                SourceNote::new(SourceIndex(part.part.0), &name, part.length)
-            });
-            return self.record(&sources.collect::<Vec<_>>(), &findings.ranges).await;
+    /// Records what the parts came from, where they were cut; otherwise what those of the original
+    /// came from, which they are.
+    async fn record_findings(&self, findings: &Findings) -> Result<(), CopyError> {
+        if !findings.sources.is_empty() {
+            return self.record(&findings.sources, &findings.ranges).await;
         }
-        if original.record.parts != self.place.paths.parts.get() {
-            return Ok(());
+        match &self.input {
+            Input::Original(original) if original.record.parts == self.place.paths.parts.get() => {
+                self.record_origins(original).await
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Records what the parts of the original came from, as what its copies came from.
+    pub(super) async fn record_origins(&self, original: &Original) -> Result<(), CopyError> {
         let (job, mut after) = (original.record.job, None);
         loop {
             let sources = self.catalogue.origin_sources(job, after, ROWS).await?;
@@ -189,42 +190,52 @@ impl Transfer<'_> {
     }
 
     async fn mark_sealed(&self, findings: &Findings) -> Result<(), CopyError> {
-        let mut attempts_left = SEAL_ATTEMPTS;
         let late = &findings.attributes;
-        loop {
-            attempts_left -= 1;
-            let now_ms = self.now_ms();
-            match self.catalogue.mark_sealed(self.key, late, &|_, _| Ok(()), now_ms).await {
-                Err(JobError::PathBusy { .. }) if attempts_left > 0 => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                Err(JobError::Catalogue(error)) if error.is_passing() && attempts_left > 0 => {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                sealed => return sealed.map_err(cancelled),
-            }
-        }
+        let seal = || async {
+            self.catalogue.mark_sealed(self.key, late, &|_, _| Ok(()), self.now_ms()).await
+        };
+        patiently(seal).await.map_err(cancelled)
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         unix_ms(self.clock.now())
+    }
+}
+
+/// Takes the last step of a job, again and again while others are at the places of its parts.
+pub(super) async fn patiently<T, F>(step: impl Fn() -> F) -> Result<T, JobError>
+where
+    F: Future<Output = Result<T, JobError>>,
+{
+    let mut attempts_left = SEAL_ATTEMPTS;
+    loop {
+        attempts_left -= 1;
+        match step().await {
+            Err(JobError::PathBusy { .. }) if attempts_left > 0 => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(JobError::Catalogue(error)) if error.is_passing() && attempts_left > 0 => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            taken => return taken,
+        }
     }
 }
 
 /// Reads on a thread of its own and writes on this one. Blocks.
 fn write(
-    original: &Original,
+    input: &Input,
     cut: Cut,
     writer: Writer,
     out: &mpsc::Sender<Written>,
 ) -> Result<Findings, Ended> {
     let pool = BufferPool::new(BUFFERS, writer.chunk_bytes());
-    let mut cutter = Cutter { original, cut, writer, out };
+    let mut cutter = Cutter { input, cut, writer, out };
     std::thread::scope(|scope| {
         let (found, reads) = threads::sync_channel(BUFFERS);
         let reading = scope.spawn(|| {
             let found = found;
-            original.read(&pool, &found)
+            input.read(&pool, &found)
         });
         let written = reads.iter().try_for_each(|read| cutter.take(&read));
         // A reader that waits for room learns that nobody wants more.

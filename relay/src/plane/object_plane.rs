@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Requests of one call that are under way at once.
-const REQUESTS_AT_ONCE: usize = 16;
+pub(super) const REQUESTS_AT_ONCE: usize = 16;
 
 /// Smallest chunk of an object plane, in bytes: 8 MiB. Stores want pieces of 5 MiB at least, and
 /// each costs a round trip.
@@ -285,24 +285,6 @@ impl ObjectPlane {
         Ok(page)
     }
 
-    /// Copies an object inside the store; `false` where only its bytes can be carried over.
-    pub(super) fn copy(
-        &self,
-        from: &RelPath,
-        source: &ObjectPlane,
-        to: &RelPath,
-    ) -> Result<bool, PlaneError> {
-        let (from, to) = (source.place(from)?, self.place(to)?);
-        let failed = to.clone();
-        let copied =
-            wait(async move { to.bucket.copy_from(&from.bucket, &from.key, &to.key).await });
-        match copied {
-            Ok(()) => Ok(true),
-            Err(error) if error.fault() == BucketFault::NotSupported => Ok(false),
-            Err(error) => Err(failed.failed(error)),
-        }
-    }
-
     /// Tries on every bucket what the plane needs, below keys of its own.
     pub(super) fn probe(&self, job: JobId) -> Result<Vec<Capabilities>, BucketError> {
         let (buckets, prefix) = (Arc::clone(&self.buckets), Arc::clone(&self.prefix));
@@ -325,7 +307,8 @@ impl fmt::Debug for ObjectPlane {
     }
 }
 
-async fn stat(place: &Place) -> Result<Option<ObjectStat>, PlaneError> {
+/// The object at a place; `None` where there is none.
+pub(super) async fn stat(place: &Place) -> Result<Option<ObjectStat>, PlaneError> {
     match place.bucket.stat(&place.key).await {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.fault() == BucketFault::Missing => Ok(None),

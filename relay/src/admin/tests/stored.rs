@@ -1,6 +1,7 @@
 //! Commands on files and jobs, over a catalogue and a plane that jobs have written to.
 
 mod copy;
+mod replicate;
 
 use super::*;
 use crate::catalogue::{
@@ -271,7 +272,8 @@ async fn verify_names_the_part_that_is_not_what_was_committed() {
 
     std::fs::write(stored.stored_path("acme/2/orders._2_of_3"), b"longer").unwrap();
     std::fs::remove_file(stored.stored_path("acme/3/orders._3_of_3")).unwrap();
-    let sampled = stored.run(&["file", "verify", "data:acme::orders", "--sample", "--json"]).await;
+    let sampled =
+        stored.run(&["file", "verify", "data:acme::orders", "--mode", "sampled", "--json"]).await;
     let faults: Vec<_> = sampled.objects().iter().map(|row| row["fault"].clone()).collect();
     assert_eq!(faults[..2], ["it has 6 bytes, expected 3", "it is not there"]);
     assert_eq!(sampled.exit, Exit::Mismatch);

@@ -36,6 +36,7 @@ steps! {
     2 "0002_origins";
     4 "0004_uploads";
     5 "0005_kept_generations";
+    6 "0006_stored_parts";
 }
 
 /// The steps as sqlx takes them; `sql` picks the engine's text.

@@ -67,13 +67,14 @@ async fn a_job_takes_no_place_that_is_being_deleted(engine: Engine) {
 
     let error =
         bench.catalogue.mark_sealed((new.job, epoch), &[], OPEN_GATE.allowed, T).await.unwrap_err();
-    assert_eq!(error.to_string(), "what was at a/x._1_of_2 is being deleted");
+    assert_eq!(error.to_string(), "what was at a/x._1_of_2 is being deleted or copied");
     assert_eq!(error.refusal().code, RefusalCode::Busy);
     let push = bench.open(&push_job(3), T).await.unwrap().epoch;
     let file = NewFile { path: path("a/x._2_of_2"), length: 1, modified_ns: 0 };
     let standing =
         bench.catalogue.add_files((job_id(3), push), PartIndex(0), &[file], T).await.unwrap();
-    let busy = Refusal::new(RefusalCode::Busy, "a/x._2_of_2: what was there is being deleted");
+    let busy =
+        Refusal::new(RefusalCode::Busy, "a/x._2_of_2: what was there is being deleted or copied");
     assert_eq!(standing, [FileStanding::Refused(busy)]);
 
     bench.catalogue.discarded(&claimed).await.unwrap();

@@ -401,12 +401,17 @@ impl Bucket {
         from: &str,
         to: &str,
     ) -> Result<(), BucketError> {
-        let (own, other) = (&*self.inner, &*source.inner);
-        let same = own.kind == other.kind && own.service == other.service && own.name == other.name;
-        if same {
+        if self.copies_from(source) {
             return self.copy(from, to).await;
         }
         Err(self.error(Ask::of(BucketAction::Copy, from), BucketFault::NotSupported))
+    }
+
+    /// Whether [`Bucket::copy_from`] can copy from the bucket `source`, as far as is known without
+    /// asking the store.
+    pub(in crate::plane) fn copies_from(&self, source: &Bucket) -> bool {
+        let (own, other) = (&*self.inner, &*source.inner);
+        own.kind == other.kind && own.service == other.service && own.name == other.name
     }
 
     /// Azure may copy after it has answered; until then the target is there and empty.

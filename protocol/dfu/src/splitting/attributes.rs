@@ -5,11 +5,11 @@ use super::{
     JOIN_ATTRIBUTE, NOSPLIT_ATTRIBUTE, POINTS_ATTRIBUTE, PREFIX_ATTRIBUTE, Prefix,
     SOURCE_ATTRIBUTE, TARGET_ATTRIBUTE, Wanted,
 };
-use skyspray_dfu::blob::PrefixSpec;
-use skyspray_dfu::encoding::{DeclaredEncoding, Encoding, OnInvalid};
-use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::format::attributes::AttributeError;
-use skyspray_dfu::split::{Join, Layout, SplitOptions, Target};
+use crate::blob::PrefixSpec;
+use crate::encoding::{DeclaredEncoding, Encoding, OnInvalid};
+use crate::format::RecordFormat;
+use crate::format::attributes::AttributeError;
+use crate::split::{Join, Layout, SplitOptions, Target};
 
 type Attributes = Vec<(String, String)>;
 

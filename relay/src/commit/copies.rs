@@ -1,0 +1,171 @@
+//! Parts of a copy that the object store copies into their places, and carrying them over where it
+//! does not: the same digests are at the end of both ways.
+
+use super::{CommitError, Commitment, Committer, PlaceError, verify};
+use crate::catalogue::{PartCopy, PartRecord};
+use crate::plane::{Copied, CopyInto, Finish, Plane, PlaneError, StoredFile, Upload};
+use crate::staging::{Staging, StagingError};
+use crate::state::blocking;
+use skyspray_link::seam::files::{BufferPool, RelPath, Replace};
+use skyspray_wire::digest::Digest;
+use skyspray_wire::ids::{ChunkIndex, ChunkSize};
+use std::sync::Arc;
+
+/// A part of a copy that nothing is staged of.
+pub(super) struct Sourced {
+    pub(super) finish: Finish,
+    pub(super) row: PartRecord,
+    pub(super) from: PartCopy,
+}
+
+impl Committer {
+    /// Puts one page of copied parts in their places. Says how many the store did not copy, so that
+    /// their bytes were carried over.
+    pub(super) async fn place_copies(
+        &self,
+        commitment: &Commitment,
+        page: Vec<Sourced>,
+    ) -> Result<u64, CommitError> {
+        let mut copies = Vec::with_capacity(page.len());
+        for Sourced { finish, from, .. } in &page {
+            let source = self.sources.get(&from.plane).cloned();
+            let source =
+                source.ok_or_else(|| PlaceError::NoSource { plane: from.plane.clone() })?;
+            copies.push(CopyInto {
+                source,
+                from: RelPath::parse(&from.path).map_err(PlaneError::from)?,
+                to: finish.target.path().clone(),
+                length: finish.length,
+                replace: finish.replace,
+            });
+        }
+        let staging = Staging {
+            plane: Arc::clone(&self.plane),
+            plane_name: commitment.target.plane().clone(),
+            catalogue: self.catalogue.clone(),
+            clock: Arc::clone(&self.clock),
+            job: commitment.job,
+            epoch: commitment.epoch,
+        };
+        let size = commitment.chunk_size;
+        blocking(move || {
+            let outcomes = staging.plane.copy_into(copies.clone());
+            let mut carried = 0;
+            for ((outcome, part), copy) in outcomes.into_iter().zip(&page).zip(&copies) {
+                carried += u64::from(settle(outcome, part, copy, (&staging, size))?);
+            }
+            Ok(carried)
+        })
+        .await
+    }
+}
+
+/// Sees to it that the part is in its place, after the store was asked to copy it there. Says whether
+/// its bytes had to be carried over.
+fn settle(
+    outcome: Result<Copied, PlaneError>,
+    part: &Sourced,
+    copy: &CopyInto,
+    (staging, size): (&Staging, ChunkSize),
+) -> Result<bool, CommitError> {
+    let (finish, digest) = (&part.finish, part.row.digest);
+    match outcome {
+        Ok(Copied::Made) if part.from.read_back => match verify(&staging.plane, finish, digest) {
+            Err(PlaceError::Foreign) => Err(take_back(staging, finish)?.into()),
+            verified => Ok(verified.map(|()| false)?),
+        },
+        Ok(Copied::Made) => Ok(false),
+        Ok(Copied::Refused) => {
+            carry(staging, size, (copy, digest), finish)?;
+            Ok(true)
+        }
+        // What this job put there before a crash may stand where nothing may be replaced.
+        Err(PlaneError::Exists { .. }) if verify(&staging.plane, finish, digest).is_ok() => {
+            Ok(false)
+        }
+        Err(error) => Err(gone(error, copy)),
+    }
+}
+
+/// Removes a copy that is not what was committed from a place where nothing was before: nobody else
+/// would know it for what it is.
+fn take_back(staging: &Staging, finish: &Finish) -> Result<PlaceError, PlaneError> {
+    if finish.replace == Replace::Never {
+        for removed in staging.plane.remove(std::slice::from_ref(finish.target.path())) {
+            removed?;
+        }
+    }
+    Ok(PlaceError::Miscopied)
+}
+
+/// Nothing but what is copied can be missing.
+fn gone(error: PlaneError, copy: &CopyInto) -> CommitError {
+    match error {
+        PlaneError::Missing { .. } => PlaceError::SourceGone { path: copy.from.clone() }.into(),
+        error => error.into(),
+    }
+}
+
+/// Carries the bytes of a part over and puts them in its place, if they are what was committed.
+fn carry(
+    staging: &Staging,
+    size: ChunkSize,
+    (copy, digest): (&CopyInto, Option<Digest>),
+    finish: &Finish,
+) -> Result<(), CommitError> {
+    let file = copy.source.open(&copy.from).map_err(|error| gone(error, copy))?;
+    file.advise_sequential();
+    let staged = staging.begin(&finish.target, Some(finish.length)).map_err(of_staging)?;
+    let pool = BufferPool::new(1, size.bytes() as usize);
+    let (mut hasher, mut offset, mut chunk) = (blake3::Hasher::new(), 0, 0);
+    while offset < finish.length {
+        let mut bytes = pool.take_blocking();
+        let read = fill(&file, bytes.space(), offset)?;
+        if read == 0 {
+            break;
+        }
+        bytes.set_len(read);
+        hasher.update(bytes.as_ref());
+        staged.write_chunk(size, ChunkIndex(chunk), bytes)?;
+        chunk += 1;
+        offset += read as u64;
+    }
+    let upload = staged.upload().cloned();
+    if offset != finish.length || digest != Some(Digest(*hasher.finalize().as_bytes())) {
+        staging.plane.abort(&finish.target, upload.as_ref())?;
+        return Err(PlaceError::Miscopied.into());
+    }
+    staged.sync()?;
+    let mut pieces = staged.take_pieces();
+    pieces.sort_unstable_by_key(|(number, _)| *number);
+    let pieces = pieces.into_iter().map(|(_, piece)| piece).collect();
+    let upload = upload.map(|id| Upload { id, pieces });
+    let finish = Finish { upload, staged: Some(Arc::new(staged)), ..finish.clone() };
+    finish_one(&staging.plane, finish)
+}
+
+fn finish_one(plane: &Plane, finish: Finish) -> Result<(), CommitError> {
+    for outcome in plane.finish(&[finish]) {
+        outcome?;
+    }
+    Ok(())
+}
+
+/// Reads until `bytes` is full or the file ends.
+fn fill(file: &StoredFile, bytes: &mut [u8], offset: u64) -> Result<usize, PlaneError> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+fn of_staging(error: StagingError) -> CommitError {
+    match error {
+        StagingError::Plane(error) => error.into(),
+        StagingError::Job(error) => error.into(),
+    }
+}
