@@ -52,6 +52,9 @@ pub const OF_SPLITTING: [&str; 9] = [
 
 type Attributes = Vec<(String, String)>;
 
+/// The byte order mark of each source.
+type Marks = Vec<Vec<u8>>;
+
 /// How the user wants sources to be split.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Wanted {
@@ -371,7 +374,7 @@ fn keeps_marks(options: &SplitOptions) -> bool {
 fn encoding<S: Named>(
     sources: &[S],
     wanted: &Wanted,
-) -> Result<(Encoding, Vec<Vec<u8>>), SplittingError<S::Error>> {
+) -> Result<(Encoding, Marks), SplittingError<S::Error>> {
     let none = || Ok((wanted.format.encoding(), vec![Vec::new(); sources.len()]));
     if wanted.prefix.is_some() || !look::may_be_marked(&wanted.format, wanted.declared) {
         return none();
@@ -400,7 +403,7 @@ fn encoding<S: Named>(
 fn around<S: Named>(
     sources: &[S],
     format: &RecordFormat,
-    marks: Vec<Vec<u8>>,
+    marks: Marks,
 ) -> Result<Vec<Around>, SplittingError<S::Error>> {
     let mut result = Vec::with_capacity(sources.len());
     let mut rows = 0;

@@ -316,9 +316,7 @@ impl Failure for AdminError {
             Self::Missing { .. } => "list what there is with the list command",
             Self::Replaced { .. } => "run the command again",
             Self::Spray(_) => "correct the options; skyspray-relay spray --help has all",
-            Self::NoReplication { .. } => {
-                "name them with --to PLANE, or with replication in relay.toml"
-            }
+            Self::NoReplication { .. } => "name them with --to PLANE or replication in relay.toml",
             Self::NothingToReplicate { .. } => "there is nothing to do",
             Self::NoStoredTag { .. } => {
                 "only object stores have such tags; verify with --mode full or --mode size"

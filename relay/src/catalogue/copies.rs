@@ -71,7 +71,7 @@ impl Catalogue {
         .bind(from.name.as_str())
         .bind(big(from.generation.0)?)
         .bind(i64::from(from.read_back))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         seal(&mut tx, &record, &[], now_ms).await?;
         tx.commit().await?;

@@ -151,7 +151,7 @@ impl Catalogue {
                     .bind(discard.plane.as_str())
                     .bind(discard.path.as_str())
                     .bind(discard.claimed_ms)
-                    .execute(&mut *tx)
+                    .execute(&mut tx)
                     .await?;
             if gone.rows_affected() > 0 {
                 tags::forget(&mut tx, &discard.plane, &discard.path).await?;

@@ -188,7 +188,7 @@ impl Catalogue {
             .bind(plane.as_str())
             .bind(name.as_str())
             .bind(i64::from(named.is_some()))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         discard_surplus(&mut tx, (plane, name), (current, removed), now_ms).await?;
         tx.commit().await?;

@@ -81,7 +81,7 @@ impl Catalogue {
         )
         .bind(plane.as_str())
         .bind(name.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let mut entry = AuditEntry::new(actor.clone(), AuditEvent::Removed)
             .target(name.as_str())

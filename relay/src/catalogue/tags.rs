@@ -27,7 +27,7 @@ impl Catalogue {
                 .bind(plane.as_str())
                 .bind(path.as_str())
                 .bind(tag.as_str())
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
         tx.commit().await?;
