@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::ClientOptions;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
-use object_store::multipart::{MultipartStore as _, PartId};
+use object_store::multipart::MultipartStore as _;
 use object_store::path::Path as Key;
 use skyspray_tests::args;
 use skyspray_tests::data::random_file;
@@ -119,10 +119,8 @@ async fn upload(store: &Arc<AmazonS3>, source: &Path, length: u64) {
                 let mut bytes = vec![0; PIECE_BYTES.min(part - offset) as usize];
                 file.read_exact_at(&mut bytes, number * part + offset)?;
                 let index = usize::try_from(piece).expect("few pieces");
-                let body = Bytes::from(bytes).into();
-                Ok::<PartId, std::io::Error>(
-                    store.put_part(key, id, index, body).await.map_err(std::io::Error::other)?,
-                )
+                let put = store.put_part(key, id, index, Bytes::from(bytes).into()).await;
+                put.map_err(std::io::Error::other)
             }
         });
         let pieces = stream::iter(pieces).buffered(PIECES_AT_ONCE).try_collect::<Vec<_>>().await;
