@@ -42,7 +42,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 fn feed_settings(ctx: &Context, compress: Option<Compress>, chunk_size: ChunkSize) -> FeedSettings {
     let chunk = u64::from(chunk_size.bytes());
     // Half of the memory holds chunks; the rest is for compressed copies and the connection.
-    let chunks = (ctx.config.limits.memory.0 / 2 / chunk).clamp(8, 1024);
+    // One is read into, one on its way through the encoder, one in flight: fewer cannot work.
+    let chunks = (ctx.config.limits.memory.0 / 2 / chunk).clamp(3, 1024);
     let chunks = usize::try_from(chunks).expect("at most 1024");
     FeedSettings {
         chunk_size,
