@@ -30,7 +30,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// How often revocations are looked for; the longest a revoked agent keeps its session.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +43,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// How long sessions may take to end when the relay is told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long edges that were sent away are refused at once before the process ends. A balancer that
+/// has not noticed yet gives them to this relay again, and nobody's answer costs them seconds.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Why the relay cannot serve.
 #[derive(Debug, Error)]
@@ -174,11 +178,15 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     chores.spawn(note_seen(Arc::clone(&relay)));
     chores.spawn(keep_clean(Arc::clone(&relay)));
     stop_requested().await;
-    tracing::info!(sessions = relay.sessions.count(), "stopping");
+    let sessions = relay.sessions.count();
+    tracing::info!(sessions, "stopping");
     relay.begin_draining();
     chores.abort_all();
     leaf.abort();
     drain(&relay, &data).await;
+    if sessions > 0 {
+        sleep(LINGER).await;
+    }
     // Asked whether it is ready, the relay says no as long as sessions are on their way out.
     let _ = stop_api.send(true);
     while serving_api.join_next().await.is_some() {}

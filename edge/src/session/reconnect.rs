@@ -12,6 +12,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// relay do not come to the next one in one moment.
 const MOVE_JITTER: Duration = Duration::from_millis(250);
 
+/// Dials that follow each other that fast after a farewell, while relays turn them away: a balancer
+/// gives each to another relay, and may not know yet which of them goes.
+const MOVE_DIALS: u32 = 8;
+
 /// Opens the sessions of one job, with waits between attempts, until neither a session nor
 /// progress was made for a while.
 #[derive(Debug)]
@@ -44,7 +48,9 @@ impl<'a> Reconnect<'a> {
     /// One that no later attempt would mend, [`ConnectError::GaveUp`], or
     /// [`ConnectError::NoProgress`] when sessions came and went.
     pub async fn session(&mut self) -> Result<RelaySession, ConnectError> {
+        let mut fast = 0;
         if std::mem::take(&mut self.moved) {
+            fast = MOVE_DIALS;
             self.wait_a_moment().await;
         } else if self.in_vain {
             if self.since.elapsed() >= self.patience {
@@ -68,7 +74,12 @@ impl<'a> Reconnect<'a> {
                 return Err(self.gave_up(error));
             }
             tracing::info!(%error, "no session, trying again");
-            self.wait().await;
+            if fast > 0 && matches!(error, ConnectError::TurnedAway { .. }) {
+                fast -= 1;
+                self.wait_a_moment().await;
+            } else {
+                self.wait().await;
+            }
         }
     }
 
