@@ -10,6 +10,7 @@ use crate::key::{KeyHash, PrivateKey};
 use crate::receipt::{ReceiptKeyError, ReceiptSigner};
 use crate::tls::RelayCredentials;
 use crate::trust_domain::TrustDomain;
+use ring::hmac;
 use ring::rand::SecureRandom;
 use rustls_pki_types::CertificateDer;
 use std::time::SystemTime;
@@ -56,9 +57,24 @@ impl RelayIdentity {
         let term = Term { now, life: AUTHORITY_LIFE };
         let relay_authority = Authority::create(trust_domain.clone(), term, rng)?;
         let agent_authority = Authority::create(trust_domain, term, rng)?;
-        let (leaf, leaf_key) =
-            new_leaf(&relay_authority, Term { now, life: RELAY_LEAF_LIFE }, rng)?;
         let receipt_signer = ReceiptSigner::generate(rng)?;
+        let leaf_term = Term { now, life: RELAY_LEAF_LIFE };
+        let authorities = (relay_authority, agent_authority);
+        Ok(Self::with_new_leaf(authorities, receipt_signer, leaf_term, rng)?)
+    }
+
+    /// What replicas share, with a leaf made for `term`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::renew_leaf`].
+    pub fn with_new_leaf(
+        (relay_authority, agent_authority): (Authority<Relays>, Authority<Agents>),
+        receipt_signer: ReceiptSigner,
+        term: Term,
+        rng: &dyn SecureRandom,
+    ) -> Result<Self, AuthorityError> {
+        let (leaf, leaf_key) = new_leaf(&relay_authority, term, rng)?;
         Ok(Self { relay_authority, agent_authority, leaf, leaf_key, receipt_signer })
     }
 
@@ -81,6 +97,13 @@ impl RelayIdentity {
             authority: self.relay_authority.certificate().clone(),
             trust_domain: self.trust_domain().clone(),
         }
+    }
+
+    /// A secret that every replica derives alike and nobody else can, for one `purpose`.
+    pub fn shared_secret(&self, purpose: &str) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.receipt_signer.pkcs8());
+        let tag = hmac::sign(&key, purpose.as_bytes());
+        tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 
     /// The installation's trust domain.

@@ -6,10 +6,12 @@
 
 mod directory;
 mod edge;
+mod mounted;
 mod relay;
 
 pub use directory::StoreLock;
 pub use edge::EdgeStore;
+pub use mounted::MountedStore;
 pub use relay::RelayStore;
 
 use crate::authority::AuthorityError;

@@ -103,6 +103,11 @@ impl RelaySession {
         self.skew_ms
     }
 
+    /// Whether the relay has closed the session because it goes away.
+    pub fn was_moved(&self) -> bool {
+        self.session().close_code() == Some(CloseCode::Draining)
+    }
+
     /// Closes the session and waits a moment for the relay to hear of it.
     pub async fn close(self) {
         self.line.close(CloseCode::Done).await;

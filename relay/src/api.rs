@@ -94,8 +94,12 @@ fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// Whether the catalogue answers. Planes come and go without the relay being of no use.
+/// Whether the relay takes sessions and the catalogue answers. Planes come and go without the relay
+/// being of no use.
 async fn ready(State(api): State<Arc<Api>>) -> StatusCode {
+    if api.relay.is_draining() {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     match api.relay.catalogue.agents_revision().await {
         Ok(_) => StatusCode::NO_CONTENT,
         Err(error) => {

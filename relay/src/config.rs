@@ -25,7 +25,7 @@ pub use units::{Size, UnitError, parse_duration};
 
 use crate::catalogue::{CatalogueUrl, CatalogueUrlError};
 use serde::Deserialize;
-use skyspray_certs::address::RelayAddress;
+use skyspray_certs::address::{RelayAddress, RelayAddressError};
 use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
 use skyspray_wire::name::{LabelError, PlaneName};
 use std::collections::BTreeMap;
@@ -56,6 +56,11 @@ pub struct RelayFile {
     pub catalogue: Option<CatalogueArg>,
     /// The file that holds the password for it.
     pub catalogue_password_file: Option<PathBuf>,
+    /// Where edges are told to connect, as `host:port`; empty for the public name and the port.
+    #[serde(default)]
+    pub advertise: Vec<String>,
+    /// The directory of what replicas share, where it is not this relay's own `identity`.
+    pub identity_dir: Option<PathBuf>,
     /// What the relay may use.
     #[serde(default)]
     pub limits: LimitsTable,
@@ -106,6 +111,11 @@ pub struct RelaySettings {
     pub catalogue: CatalogueUrl,
     /// The file that holds the password for it.
     pub catalogue_password_file: Option<PathBuf>,
+    /// Where edges are told to connect, in this order, [`ADVERTISE_MAX`] at most; empty for the public
+    /// name and the port of the data listener.
+    pub advertise: Vec<RelayAddress>,
+    /// The directory of what replicas share, never written to; `None` for this relay's own `identity`.
+    pub identity_dir: Option<PathBuf>,
     /// What the relay may use.
     pub limits: Limits,
     /// The planes by name, those of a values file among them.
@@ -133,6 +143,9 @@ pub struct Limits {
     /// Sessions of one agent at once.
     pub sessions_per_agent: NonZeroU32,
 }
+
+/// Most addresses that edges are told: as many as an answer to an enrollment has room for.
+pub const ADVERTISE_MAX: usize = 16;
 
 /// Smallest memory budget, in bytes: 16 MiB, which is a few chunks of a file plane.
 pub const MEMORY_BYTES_MIN: u64 = 16 << 20;
@@ -204,6 +217,18 @@ pub enum ConfigError {
     Catalogue {
         /// What is wrong with it.
         source: CatalogueUrlError,
+    },
+    /// An address that edges are to be told is none.
+    #[error("advertise has an unusable address")]
+    Advertise {
+        /// What is wrong with it.
+        source: RelayAddressError,
+    },
+    /// More addresses than edges can be told.
+    #[error("advertise has {found} addresses, expected at most {ADVERTISE_MAX}")]
+    AdvertiseTooMany {
+        /// How many there are.
+        found: usize,
     },
     /// The two listeners would share one port.
     #[error("listen and enroll_listen are both {address}, expected two addresses")]
@@ -348,6 +373,7 @@ impl TryFrom<RelayFile> for RelaySettings {
             Some(said) => said.url()?,
             None => CatalogueUrl::default(),
         };
+        let advertise = advertised(&file.advertise)?;
         let mut planes = BTreeMap::new();
         for (name, table) in file.plane {
             let plane =
@@ -366,11 +392,23 @@ impl TryFrom<RelayFile> for RelaySettings {
             api: ApiProtection::try_from(file.api)?,
             catalogue,
             catalogue_password_file: file.catalogue_password_file,
+            advertise,
+            identity_dir: file.identity_dir,
             limits: Limits::try_from(file.limits)?,
             planes,
             hpcc: HpccPlanes::default(),
         })
     }
+}
+
+fn advertised(written: &[String]) -> Result<Vec<RelayAddress>, ConfigError> {
+    if written.len() > ADVERTISE_MAX {
+        return Err(ConfigError::AdvertiseTooMany { found: written.len() });
+    }
+    let parse = |text: &String| {
+        RelayAddress::parse(text).map_err(|source| ConfigError::Advertise { source })
+    };
+    written.iter().map(parse).collect()
 }
 
 impl TryFrom<LimitsTable> for Limits {

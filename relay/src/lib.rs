@@ -10,6 +10,7 @@ pub mod copy;
 mod discard;
 mod enroll;
 pub mod housekeeping;
+mod identity;
 pub mod logging;
 mod memory;
 mod placing;

@@ -1,8 +1,6 @@
 //! `serve`: opens everything, listens, and goes on until it is told to stop.
 
-use crate::admin::{
-    AdminError, Exit, Failure, RunningAddresses, catalogue_advice, catalogue_exit, load_identity,
-};
+use crate::admin::{AdminError, Exit, Failure, RunningAddresses, catalogue_advice, catalogue_exit};
 use crate::api::{Api, ApiListener, ListenError};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
@@ -11,28 +9,28 @@ use crate::placing::Placing;
 use crate::plane::{OpenError, Plane};
 use crate::session::{self, Sessions};
 use crate::state::{Jobs, READS_MAX, Relay, ServedPlane};
-use crate::{enroll, housekeeping};
+use crate::{enroll, housekeeping, identity};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use skyspray_certs::authority::RELAY_LEAF_LIFE;
-use skyspray_certs::store::RelayStore;
-use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
-use skyspray_certs::{RelayIdentity, Term};
+use skyspray_certs::RelayIdentity;
+use skyspray_certs::tls::TlsError;
 use skyspray_link::endpoint::{EndpointError, Listener, UdpSocket};
 use skyspray_link::seam::files::BufferPool;
 use skyspray_link::seam::{Clock, SystemClock};
-use skyspray_link::tls_clock::tls_clock;
 use skyspray_wire::name::PlaneName;
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// How often revocations are looked for; the longest a revoked agent keeps its session.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,11 +41,12 @@ const SEEN_INTERVAL: Duration = Duration::from_secs(30);
 /// How often commits that were cut off are finished, and what nothing names any more is deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How often the relay looks whether its own certificate should be renewed.
-const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
-
 /// How long sessions may take to end when the relay is told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long edges that were sent away are refused at once before the process ends. A balancer that
+/// has not noticed yet gives them to this relay again, and nobody's answer costs them seconds.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Why the relay cannot serve.
 #[derive(Debug, Error)]
@@ -149,18 +148,9 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     raise_open_files();
     let _lock = lock(&dir)?;
-    let mut identity = load_identity(&dir, &settings)?;
-    renew_leaf_if_due(&dir, &mut identity, &clock);
-    let data_socket = UdpSocket::bind(settings.listen)?;
-    let enroll_socket = UdpSocket::bind(settings.enroll_listen)?;
-    let tls = tls_clock(Arc::clone(&clock));
-    let authorities = [identity.agent_authority.certificate().clone()];
-    let data = Listener::try_new(
-        data_socket,
-        relay_data_config(&identity.credentials(), &authorities, Arc::clone(&tls))?,
-    )?;
-    let enrolling =
-        Listener::try_new(enroll_socket, relay_enroll_config(&identity.credentials(), tls)?)?;
+    let identity = identity::at_start(&dir, &settings, clock.now())?;
+    let sockets = (UdpSocket::bind(settings.listen)?, UdpSocket::bind(settings.enroll_listen)?);
+    let (data, enrolling) = identity::listeners(&identity, sockets, &clock)?;
     let api = ApiListener::bind(&dir, &settings).await?;
     let running = RunningAddresses {
         api: api.as_ref().map(ApiListener::address),
@@ -171,8 +161,11 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     housekeeping::finish_sealed(&relay).await?;
     let accepting = tokio::spawn(accept(Arc::clone(&relay), data.clone()));
     let enrolling_task = tokio::spawn(enroll::listen(Arc::clone(&relay), enrolling.clone()));
-    let leaf =
-        tokio::spawn(keep_leaf(dir.clone(), Arc::clone(&relay), (data.clone(), enrolling.clone())));
+    let leaf = tokio::spawn(identity::keep(
+        dir.clone(),
+        Arc::clone(&relay),
+        (data.clone(), enrolling.clone()),
+    ));
     let (stop_api, stopped) = watch::channel(false);
     let mut serving_api = JoinSet::new();
     if let Some(listener) = api {
@@ -185,14 +178,18 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     chores.spawn(note_seen(Arc::clone(&relay)));
     chores.spawn(keep_clean(Arc::clone(&relay)));
     stop_requested().await;
-    tracing::info!(sessions = relay.sessions.count(), "stopping");
-    data.stop_accepting();
-    enrolling.stop_accepting();
+    let sessions = relay.sessions.count();
+    tracing::info!(sessions, "stopping");
+    relay.begin_draining();
     chores.abort_all();
     leaf.abort();
+    drain(&relay, &data).await;
+    if sessions > 0 {
+        sleep(LINGER).await;
+    }
+    // Asked whether it is ready, the relay says no as long as sessions are on their way out.
     let _ = stop_api.send(true);
-    let drained_api = async { while serving_api.join_next().await.is_some() {} };
-    tokio::join!(drain(&relay, &data), drained_api);
+    while serving_api.join_next().await.is_some() {}
     accepting.abort();
     enrolling_task.abort();
     // The file says that a relay runs; nothing is wrong when it is gone already.
@@ -212,6 +209,7 @@ fn raise_open_files() {
 /// Keeps a second process from serving the same directory.
 fn lock(dir: &RelayDir) -> Result<std::fs::File, ServeError> {
     let path = dir.state().join("serve.lock");
+    make_private(&dir.state())?;
     let file = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -225,6 +223,13 @@ fn lock(dir: &RelayDir) -> Result<std::fs::File, ServeError> {
             Err(ServeError::File { action: "lock", path, source })
         }
     }
+}
+
+/// Makes a directory that only the relay enters, where there is none: a replica begins with a
+/// configuration and an identity alone.
+fn make_private(path: &Path) -> Result<(), ServeError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| ServeError::File { action: "make directory", path: path.into(), source })
 }
 
 async fn open(
@@ -253,7 +258,11 @@ async fn open(
         );
     }
     let port = running.data.port();
-    let address = settings.public_name.with_port(port).ok_or(ServeError::PublicName { port })?;
+    let mut addresses = settings.advertise.clone();
+    if addresses.is_empty() {
+        let own = settings.public_name.with_port(port);
+        addresses.push(own.ok_or(ServeError::PublicName { port })?);
+    }
     Ok(Relay {
         catalogue,
         planes,
@@ -265,7 +274,8 @@ async fn open(
         reads: Semaphore::new(READS_MAX),
         sessions: Sessions::default(),
         jobs: Jobs::default(),
-        addresses: vec![address],
+        addresses,
+        draining: AtomicBool::new(false),
         settings,
     })
 }
@@ -293,6 +303,11 @@ fn announce(dir: &RelayDir, running: RunningAddresses) -> Result<(), ServeError>
 
 async fn accept(relay: Arc<Relay>, listener: Listener) {
     while let Some(handshake) = listener.accept().await {
+        if relay.is_draining() {
+            // An answer sends the edge on at once.
+            handshake.refuse();
+            continue;
+        }
         let relay = Arc::clone(&relay);
         tokio::spawn(async move {
             let peer = handshake.remote_address();
@@ -374,69 +389,6 @@ async fn keep_clean(relay: Arc<Relay>) {
             tracing::warn!(error = &error as &dyn std::error::Error, "finishing commits");
         }
     }
-}
-
-/// Renews the relay's own certificate in time, for sessions that begin from then on.
-async fn keep_leaf(dir: RelayDir, relay: Arc<Relay>, listeners: (Listener, Listener)) {
-    let mut ticks = interval(LEAF_INTERVAL);
-    loop {
-        ticks.tick().await;
-        let Ok(mut identity) = load_identity(&dir, &relay.settings) else {
-            tracing::error!("the relay's identity cannot be read again");
-            continue;
-        };
-        if !renew_leaf_if_due(&dir, &mut identity, &relay.clock) {
-            continue;
-        }
-        let tls = tls_clock(Arc::clone(&relay.clock));
-        let authorities = [identity.agent_authority.certificate().clone()];
-        let credentials = identity.credentials();
-        let configured = relay_data_config(&credentials, &authorities, Arc::clone(&tls))
-            .and_then(|data| Ok((data, relay_enroll_config(&credentials, tls)?)));
-        match configured {
-            Ok((data, enroll)) => {
-                let changed = listeners.0.reconfigure(data).and(listeners.1.reconfigure(enroll));
-                if changed.is_err() {
-                    tracing::error!("the renewed certificate is not used");
-                }
-                *relay.identity.write().unwrap_or_else(PoisonError::into_inner) =
-                    Arc::new(identity);
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the renewed certificate is not usable");
-            }
-        }
-    }
-}
-
-/// Renews the leaf when half of its life is over. Returns whether it did.
-fn renew_leaf_if_due(dir: &RelayDir, identity: &mut RelayIdentity, clock: &Arc<dyn Clock>) -> bool {
-    let now = clock.now();
-    let due = match identity.certificate() {
-        Ok(leaf) => {
-            let left = leaf.validity.not_after.duration_since(now).unwrap_or_default();
-            left < RELAY_LEAF_LIFE / 2
-        }
-        Err(_) => true,
-    };
-    if !due {
-        return false;
-    }
-    let term = Term { now, life: RELAY_LEAF_LIFE };
-    let renewed = identity
-        .renew_leaf(term, &ring::rand::SystemRandom::new())
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            RelayStore::open(&dir.identity())
-                .and_then(|store| store.save_leaf(identity))
-                .map_err(|error| error.to_string())
-        });
-    match renewed {
-        Ok(()) => tracing::info!("certificate renewed"),
-        Err(error) => tracing::error!(error, "certificate not renewed"),
-    }
-    true
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -95,6 +95,11 @@ pub(crate) async fn serve(relay: Arc<Relay>, session: Session) {
         refuse_first(&session, RefusalCode::SessionsExceeded).await;
         return;
     };
+    // Whoever is in the register when the relay begins to drain is sent away from there.
+    if relay.is_draining() {
+        session.close(CloseCode::Draining);
+        return;
+    }
     let greeted = match greet(&relay, &session, &identity).await {
         Ok(()) => Arc::new(Greeted {
             relay,

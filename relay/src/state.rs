@@ -14,6 +14,7 @@ use skyspray_wire::ids::JobId;
 use skyspray_wire::name::{AgentName, PlaneName};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 use tokio::sync::Semaphore;
@@ -41,8 +42,10 @@ pub(crate) struct Relay {
     pub(crate) reads: Semaphore,
     pub(crate) sessions: Sessions,
     pub(crate) jobs: Jobs,
-    /// Public addresses of the data listener, known once it listens.
+    /// Where edges are told to connect.
     pub(crate) addresses: Vec<skyspray_certs::RelayAddress>,
+    /// Whether the relay is on its way out: it takes no sessions, and is not ready.
+    pub(crate) draining: AtomicBool,
 }
 
 /// A plane with its settings.
@@ -69,6 +72,16 @@ impl Relay {
     pub(crate) fn plane_map(&self) -> crate::housekeeping::Planes {
         let planes = self.planes.iter();
         planes.map(|(name, served)| (name.clone(), Arc::clone(&served.plane))).collect()
+    }
+
+    /// From here on the relay takes no sessions.
+    pub(crate) fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the relay is on its way out.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// The identity in use.

@@ -3,7 +3,7 @@
 use crate::binary::locate;
 use crate::error::HarnessError;
 use crate::output::Output;
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, tail};
 use crate::wait::PATIENCE;
 use std::ffi::OsString;
 use std::fs;
@@ -111,6 +111,11 @@ impl Edge {
     /// The path of a file in its landing zone.
     pub fn file(&self, name: &str) -> PathBuf {
         self.zone.join(name)
+    }
+
+    /// The end of what its commands logged.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
     }
 
     /// The receipts it keeps, sorted.

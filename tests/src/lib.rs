@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod binary;
 pub mod check;
+pub mod cluster;
 pub mod data;
 pub mod demo;
 pub mod dial;

@@ -3,7 +3,7 @@
 use crate::binary::locate;
 use crate::error::HarnessError;
 use crate::output::Output;
-use crate::process::{Launch, Process, tail};
+use crate::process::{Launch, Process, length_of, rest_of, tail};
 use crate::wait::PATIENCE;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -31,6 +31,8 @@ pub struct Relay {
     /// What runs the other commands, where they must see what `serve` sees; often empty.
     pub admin_prefix: Vec<OsString>,
     log: PathBuf,
+    /// Where the log of the process that serves begins.
+    log_start: u64,
     process: Option<Process>,
     listeners: Option<Listeners>,
 }
@@ -70,6 +72,7 @@ impl Relay {
             prefix: Vec::new(),
             admin_prefix: Vec::new(),
             log: root.join("relay.log"),
+            log_start: 0,
             process: None,
             listeners: None,
         };
@@ -82,6 +85,52 @@ impl Relay {
         Ok(relay)
     }
 
+    /// Another replica in `root/name`, not started: its configuration, with the identity that replicas
+    /// share in `shared`, and nothing else of its directory. Its ports are its own.
+    ///
+    /// # Errors
+    ///
+    /// The host's.
+    pub fn replica(&self, root: &Path, name: &str, shared: &Path) -> Result<Self, HarnessError> {
+        let dir = root.join(name);
+        fs::create_dir(&dir).map_err(HarnessError::file(&dir))?;
+        let path = self.dir.join("relay.toml");
+        let text = fs::read_to_string(&path).map_err(HarnessError::file(&path))?;
+        let path = dir.join("relay.toml");
+        let text = format!("identity_dir = \"{}\"\n{text}", shared.display());
+        fs::write(&path, text).map_err(HarnessError::file(&path))?;
+        Ok(Self {
+            dir,
+            plane: self.plane.clone(),
+            program: self.program.clone(),
+            prefix: Vec::new(),
+            admin_prefix: Vec::new(),
+            log: root.join(format!("{name}.log")),
+            log_start: 0,
+            process: None,
+            listeners: None,
+        })
+    }
+
+    /// Adds a line that is not in a table to its configuration, for its next start.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn set(&self, line: &str) {
+        let path = self.dir.join("relay.toml");
+        let text = fs::read_to_string(&path).expect("an initialised relay has a relay.toml");
+        // Keys of the file itself stand before its tables.
+        fs::write(&path, format!("{line}\n{text}")).expect("relay.toml can be written");
+    }
+
+    /// Sessions it has greeted since it began, and how many of them have ended.
+    pub fn sessions(&self) -> (usize, usize) {
+        let log = rest_of(&self.log, self.log_start);
+        let count = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+        (count(": session agent="), count(": session ended agent="))
+    }
+
     /// Starts it and waits until it serves. From the second start on it has the ports of the first.
     ///
     /// # Errors
@@ -90,6 +139,7 @@ impl Relay {
     pub fn serve(&mut self) -> Result<(), HarnessError> {
         let mut launch = self.launch(crate::args!["serve", &self.dir]);
         launch.prefix = self.prefix.clone();
+        self.log_start = length_of(&self.log);
         let process = Process::start(&launch)?;
         process.wait_for("ready", READY, |line| line.starts_with("ready").then_some(()))?;
         self.process = Some(process);
@@ -125,11 +175,7 @@ impl Relay {
     ///
     /// When its configuration cannot be written.
     pub fn listen_http(&self, address: &str) {
-        let path = self.dir.join("relay.toml");
-        let text = fs::read_to_string(&path).expect("an initialised relay has a relay.toml");
-        // Keys of the file itself stand before its tables.
-        fs::write(&path, format!("api_listen = \"{address}\"\n{text}"))
-            .expect("relay.toml can be written");
+        self.set(&format!("api_listen = \"{address}\""));
     }
 
     /// Where it serves HTTP, as `address:port`.
@@ -185,6 +231,11 @@ impl Relay {
     /// When none does.
     pub fn process(&self) -> &Process {
         self.process.as_ref().expect("the relay was started")
+    }
+
+    /// Whether a process of it was started and neither killed nor stopped since.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Kills it without a word.

@@ -84,16 +84,8 @@ impl PrivateDirectory {
             return Err(StoreError::NotRegular { path });
         }
         check_private(&path, &stat, FILE_MODE)?;
-        let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-        if length > FILE_BYTES_MAX {
-            return Err(StoreError::TooLarge { path, length, max: FILE_BYTES_MAX });
-        }
-        let capacity = usize::try_from(length).expect("checked against the limit") + 1;
-        let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
-        File::from(handle)
-            .take(FILE_BYTES_MAX)
-            .read_to_end(&mut contents)
-            .map_err(|source| StoreError::Io { action: "read", path, source })?;
+        let length = check_length(&path, &stat)?;
+        let contents = read_bounded(handle, path, length)?;
         Ok(Some(contents))
     }
 
@@ -156,6 +148,30 @@ fn check_private(path: &Path, stat: &Stat, expected: u32) -> Result<(), StoreErr
     Ok(())
 }
 
-fn io_error(action: &'static str, path: &Path, errno: Errno) -> StoreError {
+/// The length of a file, if it is one that an identity may have.
+pub(super) fn check_length(path: &Path, stat: &Stat) -> Result<u64, StoreError> {
+    let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    if length > FILE_BYTES_MAX {
+        return Err(StoreError::TooLarge { path: path.to_owned(), length, max: FILE_BYTES_MAX });
+    }
+    Ok(length)
+}
+
+/// Reads a file whose length was checked, whatever it has grown to since.
+pub(super) fn read_bounded(
+    handle: OwnedFd,
+    path: PathBuf,
+    length: u64,
+) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let capacity = usize::try_from(length).expect("checked against the limit") + 1;
+    let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
+    File::from(handle)
+        .take(FILE_BYTES_MAX)
+        .read_to_end(&mut contents)
+        .map_err(|source| StoreError::Io { action: "read", path, source })?;
+    Ok(contents)
+}
+
+pub(super) fn io_error(action: &'static str, path: &Path, errno: Errno) -> StoreError {
     StoreError::Io { action, path: path.to_owned(), source: errno.into() }
 }

@@ -7,13 +7,13 @@ use crate::authority::{Authority, AuthorityKind};
 use crate::pem::{self, PemError};
 use crate::receipt::ReceiptSigner;
 use crate::relay_identity::RelayIdentity;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const RELAY_AUTHORITY: &str = "relay-authority.pem";
-const AGENT_AUTHORITY: &str = "agent-authority.pem";
+pub(super) const RELAY_AUTHORITY: &str = "relay-authority.pem";
+pub(super) const AGENT_AUTHORITY: &str = "agent-authority.pem";
 const LEAF: &str = "relay.pem";
-const RECEIPT_KEY: &str = "receipt-key.pem";
+pub(super) const RECEIPT_KEY: &str = "receipt-key.pem";
 
 /// The private directory of a relay.
 #[derive(Debug)]
@@ -86,27 +86,17 @@ impl RelayStore {
     pub fn load(&self) -> Result<RelayIdentity, StoreError> {
         let leaf = self.read(LEAF)?;
         let receipt = self.read(RECEIPT_KEY)?;
-        let receipt = pem::decode_pkcs8(&receipt).map_err(|e| self.damaged(RECEIPT_KEY, e))?;
-        let path = self.directory.path_of(RECEIPT_KEY);
         Ok(RelayIdentity {
             relay_authority: self.authority(RELAY_AUTHORITY)?,
             agent_authority: self.authority(AGENT_AUTHORITY)?,
             leaf: pem::decode_certificate(&leaf).map_err(|e| self.damaged(LEAF, e))?,
             leaf_key: pem::decode_key(&leaf).map_err(|e| self.damaged(LEAF, e))?,
-            receipt_signer: ReceiptSigner::from_pkcs8(&receipt)
-                .map_err(|source| StoreError::Receipt { path, source })?,
+            receipt_signer: receipt_of(self.directory.path_of(RECEIPT_KEY), &receipt)?,
         })
     }
 
     fn authority<K: AuthorityKind>(&self, name: &str) -> Result<Authority<K>, StoreError> {
-        let bytes = self.read(name)?;
-        let path = self.directory.path_of(name);
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(StoreError::Malformed { path, offset: error.valid_up_to() }),
-        };
-        Authority::from_pem(text)
-            .map_err(|source| StoreError::Authority { path, source: Box::new(source) })
+        authority_of(self.directory.path_of(name), &self.read(name)?)
     }
 
     fn read(&self, name: &str) -> Result<Zeroizing<Vec<u8>>, StoreError> {
@@ -118,4 +108,26 @@ impl RelayStore {
     fn damaged(&self, name: &str, source: PemError) -> StoreError {
         StoreError::Pem { path: self.directory.path_of(name), source }
     }
+}
+
+/// The authority in the file at `path`.
+pub(super) fn authority_of<K: AuthorityKind>(
+    path: PathBuf,
+    bytes: &[u8],
+) -> Result<Authority<K>, StoreError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return Err(StoreError::Malformed { path, offset: error.valid_up_to() }),
+    };
+    Authority::from_pem(text)
+        .map_err(|source| StoreError::Authority { path, source: Box::new(source) })
+}
+
+/// The receipt key in the file at `path`.
+pub(super) fn receipt_of(path: PathBuf, bytes: &[u8]) -> Result<ReceiptSigner, StoreError> {
+    let key = match pem::decode_pkcs8(bytes) {
+        Ok(key) => key,
+        Err(source) => return Err(StoreError::Pem { path, source }),
+    };
+    ReceiptSigner::from_pkcs8(&key).map_err(|source| StoreError::Receipt { path, source })
 }

@@ -111,6 +111,15 @@ impl DownloadFault {
         }
     }
 
+    /// Whether the relay has sent this edge on to another.
+    pub(super) fn is_move(&self) -> bool {
+        match self {
+            Self::Session(error) => error.close_code() == Some(CloseCode::Draining),
+            Self::Refused(refusal) => refusal.code == RefusalCode::Draining,
+            _ => false,
+        }
+    }
+
     /// Whether no later run could continue the job.
     pub(super) fn ends_job(&self) -> bool {
         match self {

@@ -27,8 +27,10 @@ impl<'a> Link<'a> {
     ///
     /// There is none to be had, or the user wants to stop.
     pub(crate) async fn session(&mut self) -> Result<&RelaySession, DownloadFault> {
-        if self.relay.as_ref().is_some_and(|relay| relay.session().is_closed()) {
-            self.relay = None;
+        if let Some(relay) = self.relay.take_if(|relay| relay.session().is_closed())
+            && relay.was_moved()
+        {
+            self.reconnect.moved();
         }
         if self.relay.is_none() {
             let opened = tokio::select! {
@@ -55,6 +57,9 @@ impl<'a> Link<'a> {
     /// Gives the session up because of `fault`; the next one is a new one.
     pub(crate) async fn give_up(&mut self, fault: DownloadFault) {
         tracing::info!(%fault, "the session is given up, going on in another");
+        if fault.is_move() || self.relay.as_ref().is_some_and(RelaySession::was_moved) {
+            self.reconnect.moved();
+        }
         self.last = Some(fault);
         self.close().await;
     }

@@ -8,6 +8,14 @@ use tokio::time::{Instant, sleep};
 /// How long a job goes on without a session or progress.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The longest wait before the dial that follows a relay's farewell: sessions that all lost the same
+/// relay do not come to the next one in one moment.
+const MOVE_JITTER: Duration = Duration::from_millis(250);
+
+/// Dials that follow each other that fast after a farewell, while relays turn them away: a balancer
+/// gives each to another relay, and may not know yet which of them goes.
+const MOVE_DIALS: u32 = 8;
+
 /// Opens the sessions of one job, with waits between attempts, until neither a session nor
 /// progress was made for a while.
 #[derive(Debug)]
@@ -19,6 +27,8 @@ pub struct Reconnect<'a> {
     since: Instant,
     /// Whether a session since then brought nothing.
     in_vain: bool,
+    /// Whether the relay of the last session has sent this edge on to another.
+    moved: bool,
     /// Whether there was a session at all.
     any: bool,
 }
@@ -27,17 +37,22 @@ impl<'a> Reconnect<'a> {
     /// For a job that gives up after `patience`, usually [`PATIENCE`].
     pub fn new(connector: &'a Connector, patience: Duration) -> Self {
         let (backoff, since) = (Backoff::default(), Instant::now());
-        Self { connector, patience, backoff, since, in_vain: false, any: false }
+        Self { connector, patience, backoff, since, in_vain: false, moved: false, any: false }
     }
 
-    /// The next session. The first, and the one after progress, are dialled at once.
+    /// The next session. The first, and the one after progress, are dialled at once; the one after a
+    /// relay's farewell almost.
     ///
     /// # Errors
     ///
     /// One that no later attempt would mend, [`ConnectError::GaveUp`], or
     /// [`ConnectError::NoProgress`] when sessions came and went.
     pub async fn session(&mut self) -> Result<RelaySession, ConnectError> {
-        if self.in_vain {
+        let mut fast = 0;
+        if std::mem::take(&mut self.moved) {
+            fast = MOVE_DIALS;
+            self.wait_a_moment().await;
+        } else if self.in_vain {
             if self.since.elapsed() >= self.patience {
                 return Err(ConnectError::NoProgress { seconds: self.since.elapsed().as_secs() });
             }
@@ -59,7 +74,12 @@ impl<'a> Reconnect<'a> {
                 return Err(self.gave_up(error));
             }
             tracing::info!(%error, "no session, trying again");
-            self.wait().await;
+            if fast > 0 && matches!(error, ConnectError::TurnedAway { .. }) {
+                fast -= 1;
+                self.wait_a_moment().await;
+            } else {
+                self.wait().await;
+            }
         }
     }
 
@@ -70,8 +90,23 @@ impl<'a> Reconnect<'a> {
         self.in_vain = false;
     }
 
+    /// The last session ended because its relay goes away: it was not in vain, and another relay, or
+    /// the next process of this one, is there.
+    ///
+    /// The time a job goes on without progress runs on, so that relays that all send it away do not
+    /// keep it for ever.
+    pub fn moved(&mut self) {
+        self.backoff.reset();
+        self.moved = self.since.elapsed() < self.patience;
+    }
+
     fn gave_up(&self, last: ConnectError) -> ConnectError {
         ConnectError::GaveUp { seconds: self.since.elapsed().as_secs(), source: Box::new(last) }
+    }
+
+    async fn wait_a_moment(&self) {
+        let most = u64::try_from(MOVE_JITTER.as_millis()).expect("less than a second");
+        sleep(Duration::from_millis(self.connector.random().u64() % (most + 1))).await;
     }
 
     async fn wait(&mut self) {

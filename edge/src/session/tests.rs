@@ -193,3 +193,32 @@ async fn clocks_that_differ_are_seen() {
     assert_eq!(session.skew_ms(), 90_000);
     session.close().await;
 }
+
+/// F9: a farewell is no failure. As many sessions in vain would be a minute and a half apart.
+#[tokio::test]
+async fn sessions_that_end_with_a_farewell_follow_each_other_without_back_off() {
+    let (_relay, edge) = enrolled().await;
+    let connector = edge.connector();
+    let mut reconnect = Reconnect::new(&connector, PATIENCE);
+    let began = tokio::time::Instant::now();
+
+    for _ in 0..8 {
+        reconnect.session().await.unwrap().close().await;
+        reconnect.moved();
+    }
+
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn relays_that_only_say_farewell_do_not_keep_a_job_for_ever() {
+    let (_relay, edge) = enrolled().await;
+    let connector = edge.connector();
+    let mut reconnect = Reconnect::new(&connector, Duration::ZERO);
+    reconnect.session().await.unwrap().close().await;
+    reconnect.moved();
+
+    let error = reconnect.session().await.unwrap_err();
+
+    assert!(matches!(error, ConnectError::NoProgress { seconds: 0 }), "{error}");
+}

@@ -8,7 +8,7 @@ use crate::source::{RecordError, SourceError};
 use skyspray_link::feed::Stopped;
 use skyspray_link::request::RequestError;
 use skyspray_link::send::SendError;
-use skyspray_link::session::SessionError;
+use skyspray_link::session::{CloseCode, SessionError};
 use skyspray_wire::message::AttributesError;
 use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use std::borrow::Cow;
@@ -81,6 +81,17 @@ impl UploadFault {
                 refusal.code,
                 RefusalCode::Draining | RefusalCode::Busy | RefusalCode::ChunkCorrupt
             ),
+            _ => false,
+        }
+    }
+}
+
+impl UploadFault {
+    /// Whether the relay has sent this edge on to another.
+    pub(super) fn is_move(&self) -> bool {
+        match self {
+            Self::Session(error) => error.close_code() == Some(CloseCode::Draining),
+            Self::Refused(refusal) => refusal.code == RefusalCode::Draining,
             _ => false,
         }
     }

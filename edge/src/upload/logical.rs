@@ -255,6 +255,9 @@ async fn run(ctx: &Context, writing: &Writing) -> Result<Sent, UploadFault> {
                 if counters.bytes_durable > before {
                     reconnect.progressed();
                 }
+                if fault.is_move() || session.was_moved() {
+                    reconnect.moved();
+                }
             }
             Err(fault) => {
                 session.close().await;

@@ -331,6 +331,9 @@ async fn run(
                 if counters(&state).bytes_durable > before.bytes_durable {
                     reconnect.progressed();
                 }
+                if fault.is_move() || session.was_moved() {
+                    reconnect.moved();
+                }
             }
             Err(fault) => {
                 session.close().await;

@@ -1,5 +1,6 @@
 //! Endpoints: sockets, transport settings, dialling and accepting.
 
+use crate::replica;
 use crate::session::{Session, SessionError};
 use crate::socket::JoiningSocket;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -136,9 +137,32 @@ impl Listener {
     ///
     /// The configuration does not fit QUIC.
     pub fn try_new(socket: UdpSocket, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
+        Self::with_endpoint(EndpointConfig::default(), socket, tls)
+    }
+
+    /// As [`Self::try_new`], as one of several listeners that know `secret`. A packet of a session of
+    /// another one, or of a process that was here before, is answered so that the edge knows at once
+    /// that the session is gone; without it the edge learns that from silence.
+    ///
+    /// # Errors
+    ///
+    /// The configuration does not fit QUIC.
+    pub fn try_replica(
+        socket: UdpSocket,
+        tls: rustls::ServerConfig,
+        secret: &[u8; 32],
+    ) -> Result<Self, EndpointError> {
+        Self::with_endpoint(replica::endpoint_config(secret), socket, tls)
+    }
+
+    fn with_endpoint(
+        endpoint: EndpointConfig,
+        socket: UdpSocket,
+        tls: rustls::ServerConfig,
+    ) -> Result<Self, EndpointError> {
         let config = listener_config(tls)?;
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
+            endpoint,
             Some(config),
             socket.0,
             Arc::new(TokioRuntime),
@@ -178,11 +202,6 @@ impl Listener {
                 tracing::debug!("a peer could not be asked to prove its address");
             }
         }
-    }
-
-    /// Takes no new sessions; those that live go on.
-    pub fn stop_accepting(&self) {
-        self.endpoint.set_server_config(None);
     }
 
     /// Waits until every session is gone.

@@ -10,6 +10,7 @@ pub mod codec;
 pub mod endpoint;
 pub mod feed;
 pub mod receive;
+mod replica;
 pub mod request;
 pub mod seam;
 pub mod send;

@@ -299,6 +299,11 @@ impl Session {
         self.connection.close_reason().is_some()
     }
 
+    /// The code with which the peer closed the session, if it did.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        SessionError::from(self.connection.close_reason()?).close_code()
+    }
+
     /// Smoothed round-trip time.
     pub fn round_trip(&self) -> Duration {
         self.connection.rtt()

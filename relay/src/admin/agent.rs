@@ -121,7 +121,7 @@ async fn add(
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
     check_planes(&args.rules, context)?;
-    let identity = load_identity(&context.dir, &context.settings)?;
+    let identity = load_identity(&context.dir, &context.settings, context.host.clock.now())?;
     let address = context.enroll_address()?;
     let token = EnrollToken::create(
         address.clone(),

@@ -9,14 +9,16 @@ use crate::plane::{ObjectMemory, Plane};
 use crate::state::unix_ms;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
-use skyspray_certs::store::RelayStore;
-use skyspray_certs::{RelayAddress, RelayIdentity};
+use skyspray_certs::authority::RELAY_LEAF_LIFE;
+use skyspray_certs::store::{MountedStore, RelayStore};
+use skyspray_certs::{RelayAddress, RelayIdentity, Term};
 use skyspray_link::seam::Clock;
 use skyspray_wire::ids::JobId;
 use skyspray_wire::name::PlaneName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What a command asks the host for.
 #[derive(Debug)]
@@ -113,7 +115,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The relay's keys and certificates, checked to belong to its settings.
+/// The relay's keys and certificates, checked to belong to its settings. What replicas share comes with
+/// a certificate made at this moment.
 ///
 /// # Errors
 ///
@@ -121,8 +124,16 @@ impl<'a> Context<'a> {
 pub fn load_identity(
     dir: &RelayDir,
     settings: &RelaySettings,
+    now: SystemTime,
 ) -> Result<RelayIdentity, AdminError> {
-    let identity = RelayStore::open(&dir.identity())?.load()?;
+    let identity = match &settings.identity_dir {
+        // An absolute path stays what it is.
+        Some(shared) => {
+            let term = Term { now, life: RELAY_LEAF_LIFE };
+            MountedStore::new(dir.path().join(shared)).load(term, &SystemRandom::new())?
+        }
+        None => RelayStore::open(&dir.identity())?.load()?,
+    };
     if *identity.trust_domain() != settings.trust_domain {
         return Err(AdminError::TrustDomainDiffers {
             configured: settings.trust_domain.clone(),

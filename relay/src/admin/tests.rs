@@ -131,7 +131,7 @@ async fn init_makes_a_private_directory_with_everything_a_relay_needs() {
     assert_eq!(settings.public_name.as_str(), "relay.example");
     assert_eq!(settings.trust_domain.as_str(), "skyspray.internal");
     assert_eq!((settings.listen.port(), settings.enroll_listen.port()), (4433, 4434));
-    let identity = load_identity(&dir, &settings).unwrap();
+    let identity = load_identity(&dir, &settings, host().clock.now()).unwrap();
     assert_eq!(identity.trust_domain(), &settings.trust_domain);
     crate::catalogue::Catalogue::open(&crate::catalogue::Place::File(dir.catalogue()))
         .await
@@ -209,7 +209,7 @@ async fn a_token_stands_alone_on_standard_output() {
     assert_eq!(token.address.as_str(), "relay.example:4434");
     let settings =
         crate::config::RelaySettings::load(&site.dir().config_file(), &Default::default()).unwrap();
-    assert_eq!(token.pin, load_identity(&site.dir(), &settings).unwrap().pin());
+    assert_eq!(token.pin, load_identity(&site.dir(), &settings, host().clock.now()).unwrap().pin());
     assert!(!ended.err.contains(line) && ended.err.contains("within 10m"), "{}", ended.err);
 }
 

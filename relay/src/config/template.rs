@@ -67,6 +67,9 @@ const LIMITS: &str = r#"
 # planes_from = "/path/values.yaml"   # the planes of an HPCC Helm values file as well
 # secrets_dir = "/opt/HPCCSystems/secrets/storage"
 
+# advertise = ["relay.example:4433"]  # what edges are told; default: public_name, port of listen
+# identity_dir = "/path"   # what replicas share, read and never written; default: identity/
+
 # [api]                    # of api_listen; without it only this host may reach it
 # tls_cert = "api.crt"     # PEM, below the relay's directory or absolute
 # tls_key = "api.key"

@@ -306,3 +306,19 @@ fn the_http_interface_is_protected_by_both_files_or_said_to_need_none() {
         "[api] has plaintext = true beside tls_cert and tls_key, expected one of the two"
     );
 }
+
+#[test]
+fn what_edges_are_told_is_a_list_of_addresses_that_fits_one_answer() {
+    let told = |text: &str| parse(&format!("advertise = {text}\n{LEAST}")).unwrap().advertise;
+    let refused = |text: &str| {
+        parse(&format!("advertise = {text}\n{LEAST}")).map(drop).unwrap_err().to_string()
+    };
+
+    assert_eq!(parse(LEAST).unwrap().advertise, []);
+    let both = told("[\"relays.example:4433\", \"10.0.0.7:14433\"]");
+    let both: Vec<_> = both.iter().map(RelayAddress::as_str).collect();
+    assert_eq!(both, ["relays.example:4433", "10.0.0.7:14433"]);
+    assert_eq!(refused("[\"relays.example\"]"), "advertise has an unusable address");
+    let many = vec!["\"a:1\""; 17].join(",");
+    assert_eq!(refused(&format!("[{many}]")), "advertise has 17 addresses, expected at most 16");
+}

@@ -219,6 +219,33 @@ impl UdpBalancer {
         Ok(Self { nginx })
     }
 
+    /// Starts one with the settings of `deploy/nginx.conf` before two relays, whose listeners for
+    /// sessions and for enrollment these are.
+    ///
+    /// # Errors
+    ///
+    /// The file is not there, or nginx is not installed or does not start.
+    pub fn deployed(relays: &[(SocketAddr, SocketAddr); 2]) -> Result<Self, HarnessError> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nginx.conf");
+        let text = fs::read_to_string(&path).map_err(HarnessError::file(&path))?;
+        let nginx = Nginx::start(
+            |port, _| {
+                let [other] = free_ports()?;
+                let mut text = text
+                    .replace("listen 4433 udp", &format!("listen 127.0.0.1:{port} udp"))
+                    .replace("listen 4434 udp", &format!("listen 127.0.0.1:{other} udp"));
+                for (n, (data, enroll)) in relays.iter().enumerate() {
+                    text = text
+                        .replace(&format!("relay-{n}.example.net:4433"), &data.to_string())
+                        .replace(&format!("relay-{n}.example.net:4434"), &enroll.to_string());
+                }
+                Ok(text)
+            },
+            is_bound,
+        )?;
+        Ok(Self { nginx })
+    }
+
     /// Where clients send to.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.nginx.port).into()

@@ -73,7 +73,11 @@ pub(in crate::admin) async fn copier(
     Ok(Copier {
         catalogue,
         clock: Arc::clone(&context.host.clock),
-        identity: Arc::new(load_identity(&context.dir, &context.settings)?),
+        identity: Arc::new(load_identity(
+            &context.dir,
+            &context.settings,
+            context.host.clock.now(),
+        )?),
         source,
         target,
         placing: Arc::new(placing),

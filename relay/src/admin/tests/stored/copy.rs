@@ -110,7 +110,7 @@ impl Stored {
         Copier {
             catalogue: self.catalogue.clone(),
             clock: host().clock,
-            identity: Arc::new(load_identity(&dir, &settings).unwrap()),
+            identity: Arc::new(load_identity(&dir, &settings, host().clock.now()).unwrap()),
             source: site.clone(),
             target: site,
             placing: Arc::new(Placing::new(&dir, &self.catalogue, &plane_name())),

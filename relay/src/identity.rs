@@ -1,0 +1,225 @@
+//! The identity of a relay while it serves: taken from its directory or from what replicas share, and
+//! its own certificate kept alive.
+
+use crate::admin::{AdminError, load_identity};
+use crate::config::{RelayDir, RelaySettings};
+use crate::state::Relay;
+use skyspray_certs::authority::RELAY_LEAF_LIFE;
+use skyspray_certs::store::RelayStore;
+use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
+use skyspray_certs::{RelayIdentity, Term};
+use skyspray_link::endpoint::{EndpointError, Listener};
+use skyspray_link::seam::Clock;
+use skyspray_link::tls_clock::tls_clock;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::time::interval;
+
+/// How often the relay looks whether its own certificate should be renewed.
+const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// What the listeners derive a key from that all replicas have.
+const LISTENERS: &str = "listeners of replicas";
+
+/// The identity to begin with.
+///
+/// # Errors
+///
+/// It is missing, damaged, or open to others.
+pub(crate) fn at_start(
+    dir: &RelayDir,
+    settings: &RelaySettings,
+    now: SystemTime,
+) -> Result<RelayIdentity, AdminError> {
+    let mut identity = load_identity(dir, settings, now)?;
+    if is_due(&identity, now) {
+        renew(dir, settings, &mut identity, now);
+    }
+    Ok(identity)
+}
+
+/// The two listeners of a relay with this identity.
+///
+/// # Errors
+///
+/// The identity does not fit TLS, or the sockets cannot be used.
+pub(crate) fn listeners(
+    identity: &RelayIdentity,
+    (data, enroll): (skyspray_link::endpoint::UdpSocket, skyspray_link::endpoint::UdpSocket),
+    clock: &Arc<dyn Clock>,
+) -> Result<(Listener, Listener), crate::serve::ServeError> {
+    let secret = identity.shared_secret(LISTENERS);
+    let (data_tls, enroll_tls) = configurations(identity, clock)?;
+    let data = Listener::try_replica(data, data_tls, &secret)?;
+    Ok((data, Listener::try_replica(enroll, enroll_tls, &secret)?))
+}
+
+fn configurations(
+    identity: &RelayIdentity,
+    clock: &Arc<dyn Clock>,
+) -> Result<(rustls::ServerConfig, rustls::ServerConfig), TlsError> {
+    let tls = tls_clock(Arc::clone(clock));
+    let authorities = [identity.agent_authority.certificate().clone()];
+    let credentials = identity.credentials();
+    let data = relay_data_config(&credentials, &authorities, Arc::clone(&tls))?;
+    Ok((data, relay_enroll_config(&credentials, tls)?))
+}
+
+/// Why a renewed certificate is not used.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Load(#[from] AdminError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+/// Renews the relay's own certificate in time, for sessions that begin from then on.
+pub(crate) async fn keep(dir: RelayDir, relay: Arc<Relay>, listeners: (Listener, Listener)) {
+    let mut ticks = interval(LEAF_INTERVAL);
+    loop {
+        ticks.tick().await;
+        // What is in use counts: the stored one is older where it cannot be replaced.
+        if !is_due(&relay.identity(), relay.clock.now()) {
+            continue;
+        }
+        match take_new(&dir, &relay, &listeners) {
+            Ok(()) => tracing::info!("certificate renewed"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the certificate is not renewed");
+            }
+        }
+    }
+}
+
+fn take_new(
+    dir: &RelayDir,
+    relay: &Relay,
+    listeners: &(Listener, Listener),
+) -> Result<(), KeepError> {
+    let now = relay.clock.now();
+    let mut identity = load_identity(dir, &relay.settings, now)?;
+    if is_due(&identity, now) {
+        renew(dir, &relay.settings, &mut identity, now);
+    }
+    let (data, enroll) = configurations(&identity, &relay.clock)?;
+    listeners.0.reconfigure(data)?;
+    listeners.1.reconfigure(enroll)?;
+    *relay.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    Ok(())
+}
+
+/// Whether half of the life of the leaf is over.
+fn is_due(identity: &RelayIdentity, now: SystemTime) -> bool {
+    identity.certificate().map_or(true, |leaf| {
+        leaf.validity.not_after.duration_since(now).unwrap_or_default() < RELAY_LEAF_LIFE / 2
+    })
+}
+
+/// Makes a new leaf, and stores it where the identity is this relay's own. A leaf that cannot be
+/// stored is used all the same: the next start makes another one.
+fn renew(dir: &RelayDir, settings: &RelaySettings, identity: &mut RelayIdentity, now: SystemTime) {
+    let term = Term { now, life: RELAY_LEAF_LIFE };
+    if let Err(error) = identity.renew_leaf(term, &ring::rand::SystemRandom::new()) {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "no certificate for this relay was issued");
+        return;
+    }
+    if settings.identity_dir.is_some() {
+        return;
+    }
+    let stored = RelayStore::open(&dir.identity()).and_then(|store| store.save_leaf(identity));
+    if let Err(error) = stored {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "the renewed certificate is kept in memory alone");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ring::rand::SystemRandom;
+    use skyspray_certs::trust_domain::TrustDomain;
+    use std::path::Path;
+
+    const START: Duration = Duration::from_secs(1_800_000_000);
+
+    /// A relay's directory whose identity was made at [`START`], and that time.
+    fn made(more: &str) -> (tempfile::TempDir, RelayDir, RelaySettings, SystemTime) {
+        let root = tempfile::tempdir().unwrap();
+        let dir = RelayDir::new(root.path());
+        let text = format!(
+            "public_name = \"relay.example\"\ntrust_domain = \"skyspray.internal\"\n\
+             listen = \"0.0.0.0:4433\"\nenroll_listen = \"0.0.0.0:4434\"\n{more}"
+        );
+        let settings = RelaySettings::parse(&text, &dir.config_file()).unwrap();
+        let start = SystemTime::UNIX_EPOCH + START;
+        let domain = TrustDomain::parse("skyspray.internal").unwrap();
+        let identity = RelayIdentity::create(domain, start, &SystemRandom::new()).unwrap();
+        RelayStore::create(&dir.identity()).unwrap().save(&identity).unwrap();
+        (root, dir, settings, start)
+    }
+
+    fn stored_leaf(dir: &RelayDir) -> Vec<u8> {
+        std::fs::read(dir.identity().join("relay.pem")).unwrap()
+    }
+
+    #[test]
+    fn a_leaf_is_renewed_and_stored_when_half_of_its_life_is_over() {
+        let (_root, dir, settings, start) = made("");
+        let before = stored_leaf(&dir);
+
+        at_start(&dir, &settings, start + RELAY_LEAF_LIFE / 3).unwrap();
+        assert_eq!(stored_leaf(&dir), before);
+        let late = start + RELAY_LEAF_LIFE * 2 / 3;
+        let identity = at_start(&dir, &settings, late).unwrap();
+
+        assert_ne!(stored_leaf(&dir), before);
+        assert!(!is_due(&identity, late));
+        assert!(!is_due(&load_identity(&dir, &settings, late).unwrap(), late));
+    }
+
+    #[test]
+    fn a_leaf_that_cannot_be_stored_is_renewed_all_the_same() {
+        let (_root, dir, settings, start) = made("");
+        let before = stored_leaf(&dir);
+        // Stands where the new file would be written first.
+        std::fs::create_dir(dir.identity().join(".relay.pem.new")).unwrap();
+        let late = start + RELAY_LEAF_LIFE * 2;
+
+        let identity = at_start(&dir, &settings, late).unwrap();
+
+        assert!(!is_due(&identity, late));
+        assert_eq!(stored_leaf(&dir), before);
+    }
+
+    #[test]
+    fn what_replicas_share_is_read_and_never_written() {
+        let (root, dir, settings, start) = made("identity_dir = \"shared\"\n");
+        let shared = root.path().join("shared");
+        std::fs::rename(dir.identity(), &shared).unwrap();
+        std::fs::remove_file(shared.join("relay.pem")).unwrap();
+        let names = |dir: &Path| {
+            let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+            let mut found: Vec<_> = entries
+                .map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap()))
+                .collect();
+            found.sort();
+            found
+        };
+        let before = names(&shared);
+        let late = start + RELAY_LEAF_LIFE * 2;
+
+        let one = at_start(&dir, &settings, late).unwrap();
+        let two = at_start(&dir, &settings, late).unwrap();
+
+        assert!(!is_due(&one, late));
+        assert_ne!(one.leaf, two.leaf, "each process has a leaf of its own");
+        assert_eq!(one.shared_secret(LISTENERS), two.shared_secret(LISTENERS));
+        assert_eq!(names(&shared), before);
+        assert!(!dir.identity().exists());
+    }
+}
