@@ -141,6 +141,7 @@ fn renew(dir: &RelayDir, settings: &RelaySettings, identity: &mut RelayIdentity,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Overrides;
     use ring::rand::SystemRandom;
     use skyspray_certs::trust_domain::TrustDomain;
     use std::path::Path;
@@ -155,7 +156,8 @@ mod tests {
             "public_name = \"relay.example\"\ntrust_domain = \"skyspray.internal\"\n\
              listen = \"0.0.0.0:4433\"\nenroll_listen = \"0.0.0.0:4434\"\n{more}"
         );
-        let settings = RelaySettings::parse(&text, &dir.config_file()).unwrap();
+        let settings =
+            RelaySettings::parse(&text, &dir.config_file(), &Overrides::default()).unwrap();
         let start = SystemTime::UNIX_EPOCH + START;
         let domain = TrustDomain::parse("skyspray.internal").unwrap();
         let identity = RelayIdentity::create(domain, start, &SystemRandom::new()).unwrap();
