@@ -91,13 +91,13 @@ mod tests {
     use ring::rand::SystemRandom;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     /// A secret as a cluster mounts it: names that lead through a directory of this version.
     fn mounted() -> (tempfile::TempDir, RelayIdentity) {
         let dir = tempfile::tempdir().unwrap();
         let domain = TrustDomain::parse("skyspray.internal").unwrap();
-        let made = RelayIdentity::create(domain, SystemTime::now(), &SystemRandom::new()).unwrap();
+        let made = RelayIdentity::create(domain, now(), &SystemRandom::new()).unwrap();
         RelayStore::create(&dir.path().join("..1")).unwrap().save(&made).unwrap();
         symlink("..1", dir.path().join("..data")).unwrap();
         for name in [RECEIPT_KEY, RELAY_AUTHORITY, AGENT_AUTHORITY] {
@@ -108,8 +108,12 @@ mod tests {
         (dir, made)
     }
 
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
     fn term() -> Term {
-        Term { now: SystemTime::now(), life: RELAY_LEAF_LIFE }
+        Term { now: now(), life: RELAY_LEAF_LIFE }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
@@ -57,7 +57,7 @@ fn finish(cluster: &Cluster, command: &[OsString], running: &mut Running) -> (Ou
     (output.done().unwrap_or_else(|error| panic!("{error}")), reruns)
 }
 
-fn assert_whole(cluster: &Cluster, source: &PathBuf) {
+fn assert_whole(cluster: &Cluster, source: &Path) {
     cluster.operator(args!["file", "verify", "lake:t::file"]);
     let back = cluster.pair.edge.file("back.bin");
     cluster.pair.done(args!["despray", "lake:t::file", &back]);
