@@ -142,6 +142,9 @@ impl Explain for Refusal {
             RefusalCode::Forbidden => {
                 "ask the relay's operator to allow it (skyspray-relay agent allow)"
             }
+            RefusalCode::PlaneDenied => {
+                "ask the relay's operator to test the plane (skyspray-relay plane test); the same command goes on after that"
+            }
             RefusalCode::PlaneUnknown => "ask the relay's operator for the names of its planes",
             RefusalCode::Exists => "add --overwrite, or choose another name",
             RefusalCode::Missing => "see what there is: skyspray-edge list",

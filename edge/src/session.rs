@@ -30,7 +30,7 @@ use tokio::time::sleep;
 pub use dial::SocketFactory;
 pub use error::ConnectError;
 pub use issue::IssueError;
-pub use reconnect::{PATIENCE, Reconnect};
+pub use reconnect::{OUTAGE_PATIENCE, PATIENCE, Reconnect};
 
 pub(crate) use dial::dial;
 pub(crate) use issue::{ask_enroll, binding};

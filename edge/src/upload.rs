@@ -20,6 +20,7 @@ use crate::config::Compress;
 use crate::context::Context;
 use crate::journal::{Ended, JobLog, Outcome};
 use crate::receipts::{ReceiptError, ReceiptStore};
+use crate::session::{ConnectError, OUTAGE_PATIENCE, Reconnect};
 use skyspray_link::codec::Compression;
 use skyspray_link::feed::FeedSettings;
 use skyspray_link::seam::files::BufferPool;
@@ -68,6 +69,25 @@ async fn show_progress(
         if counters.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Takes note of why a session of the job ended, and tells the user once when it is the relay's
+/// storage that is away.
+fn note_outage(ctx: &Context, reconnect: &mut Reconnect<'_>, fault: &UploadFault) {
+    if reconnect.ended(fault.is_outage()) {
+        let seconds = OUTAGE_PATIENCE.as_secs();
+        ctx.reporter
+            .warn("plane-unavailable", format!("{fault}; waiting up to {seconds} s for it"));
+    }
+}
+
+/// What a job ends with that got no other session: what ended the last one says more than that
+/// there was no progress.
+fn gave_up(error: ConnectError, last: &mut Option<UploadFault>) -> UploadFault {
+    match (error, last.take()) {
+        (ConnectError::NoProgress { .. }, Some(fault)) => fault,
+        (error, _) => error.into(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod logging;
 mod memory;
 mod placing;
 pub mod plane;
+mod planes;
 mod pointer;
 pub mod serve;
 mod service;

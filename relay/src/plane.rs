@@ -356,6 +356,29 @@ impl Plane {
         }
     }
 
+    /// Why the plane cannot be used, as the last requests to its store found it. `None` while it
+    /// works, before anything was asked, and on planes of files, which are asked each time.
+    pub fn unhealthy(&self) -> Option<PlaneError> {
+        match self {
+            Self::File(_) => None,
+            Self::Object(plane) => plane.unhealthy().map(|source| PlaneError::Store { source }),
+        }
+    }
+
+    /// Asks the least that shows whether the plane can be used.
+    ///
+    /// # Errors
+    ///
+    /// The host's or the store's.
+    pub async fn check(&self) -> Result<(), PlaneError> {
+        match self {
+            Self::File(plane) => plane.free_bytes().map(drop),
+            Self::Object(plane) => {
+                plane.check().await.map_err(|source| PlaneError::Store { source })
+            }
+        }
+    }
+
     /// Tries everything a plane must be able to do, with files of its own that it removes again.
     ///
     /// `job` is a random id: a probe that is cut off leaves orphans of that job.

@@ -134,7 +134,9 @@ impl Pointers<'_> {
 /// be written is logged and left for the next time.
 pub(crate) async fn settle_all(relay: &Relay) -> Result<(), CatalogueError> {
     for (name, file) in relay.catalogue.due_pointers(PAGE).await? {
-        let Some(served) = relay.planes.get(&name) else { continue };
+        let Some(served) = relay.planes.get(&name).and_then(|slot| slot.served()) else {
+            continue;
+        };
         let (catalogue, clock, plane) = (&relay.catalogue, &*relay.clock, &served.plane);
         let pointers = Pointers { catalogue, clock, name: &name, plane };
         match settle_locked(&pointers, &served.placing, &file).await {

@@ -6,9 +6,10 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
 use crate::memory::{Memory, UNIT};
 use crate::placing::Placing;
-use crate::plane::{OpenError, Plane};
+use crate::plane::OpenError;
+use crate::planes::{self, PlaneSlot};
 use crate::session::{self, Sessions};
-use crate::state::{Jobs, READS_MAX, Relay, ServedPlane};
+use crate::state::{Jobs, READS_MAX, Relay};
 use crate::{enroll, housekeeping, identity};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skyspray_certs::RelayIdentity;
@@ -177,6 +178,7 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     chores.spawn(cut_sessions(Arc::clone(&relay)));
     chores.spawn(note_seen(Arc::clone(&relay)));
     chores.spawn(keep_clean(Arc::clone(&relay)));
+    chores.spawn(planes::keep(Arc::clone(&relay)));
     stop_requested().await;
     let sessions = relay.sessions.count();
     tracing::info!(sessions, "stopping");
@@ -245,17 +247,15 @@ async fn open(
     let planes_memory = memory.for_objects();
     let mut planes = BTreeMap::new();
     for (name, plane_settings) in &settings.planes {
-        let plane = Plane::configured(plane_settings, planes_memory.clone())
-            .map_err(|source| ServeError::Plane { plane: name.clone(), source })?;
-        let settings = plane_settings.clone();
-        planes.insert(
-            name.clone(),
-            ServedPlane {
-                plane: Arc::new(plane),
-                settings,
-                placing: Arc::new(Placing::new(dir, &catalogue, name)),
-            },
-        );
+        let placing = Placing::new(dir, &catalogue, name);
+        let slot = PlaneSlot::new(plane_settings.clone(), placing, planes_memory.clone());
+        match slot.open() {
+            Ok(_) => {}
+            // Its secrets may be mounted later, and the other planes must not wait for them.
+            Err(_) if slot.is_remote() => {}
+            Err(source) => return Err(ServeError::Plane { plane: name.clone(), source }),
+        }
+        planes.insert(name.clone(), slot);
     }
     let port = running.data.port();
     let mut addresses = settings.advertise.clone();

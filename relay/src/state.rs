@@ -1,9 +1,8 @@
 //! What all sessions of a relay share.
 
 use crate::catalogue::{AgentRecord, AgentState, Catalogue, CatalogueError};
-use crate::config::{PlaneSettings, RelaySettings};
-use crate::placing::Placing;
-use crate::plane::Plane;
+use crate::config::RelaySettings;
+use crate::planes::{PlaneSlot, ServedPlane};
 use crate::session::Sessions;
 use crate::sink::PlaneSink;
 use skyspray_certs::RelayIdentity;
@@ -30,7 +29,7 @@ pub(crate) const READS_MAX: usize = 32;
 pub(crate) struct Relay {
     pub(crate) settings: RelaySettings,
     pub(crate) catalogue: Catalogue,
-    pub(crate) planes: BTreeMap<PlaneName, ServedPlane>,
+    pub(crate) planes: BTreeMap<PlaneName, PlaneSlot>,
     /// Replaced when the leaf is renewed; readers take what is current.
     pub(crate) identity: RwLock<Arc<RelayIdentity>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -48,16 +47,6 @@ pub(crate) struct Relay {
     pub(crate) draining: AtomicBool,
 }
 
-/// A plane with its settings.
-#[derive(Debug)]
-pub(crate) struct ServedPlane {
-    pub(crate) plane: Arc<Plane>,
-    pub(crate) settings: PlaneSettings,
-    /// Held from the first rename of a commit to the transaction that tells of it, so that what the
-    /// catalogue says of a place is what the last rename put there.
-    pub(crate) placing: Arc<Placing>,
-}
-
 impl Relay {
     /// The plane of this name.
     pub(crate) fn plane(&self, name: &PlaneName) -> Result<&ServedPlane, Refusal> {
@@ -65,13 +54,15 @@ impl Relay {
             Some(unserved) => format!("{name} is not served: {}", unserved.reason.told()),
             None => name.to_string(),
         };
-        self.planes.get(name).ok_or_else(|| Refusal::new(RefusalCode::PlaneUnknown, refused()))
+        let slot = self.planes.get(name);
+        let slot = slot.ok_or_else(|| Refusal::new(RefusalCode::PlaneUnknown, refused()))?;
+        slot.served().ok_or_else(|| Refusal::new(RefusalCode::PlaneUnavailable, name.to_string()))
     }
 
-    /// The planes by name, for work that needs nothing else of them.
+    /// The planes by name that are open, for work that needs nothing else of them.
     pub(crate) fn plane_map(&self) -> crate::housekeeping::Planes {
-        let planes = self.planes.iter();
-        planes.map(|(name, served)| (name.clone(), Arc::clone(&served.plane))).collect()
+        let open = self.planes.iter().filter_map(|(name, slot)| Some((name, slot.served()?)));
+        open.map(|(name, served)| (name.clone(), Arc::clone(&served.plane))).collect()
     }
 
     /// From here on the relay takes no sessions.

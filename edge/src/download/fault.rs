@@ -120,11 +120,18 @@ impl DownloadFault {
         }
     }
 
+    /// Whether the relay is there and only waits for its storage.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == RefusalCode::PlaneUnavailable)
+    }
+
     /// Whether no later run could continue the job.
     pub(super) fn ends_job(&self) -> bool {
         match self {
             Self::Refused(refusal) => {
-                refusal.code.remedy() != Remedy::Retry && refusal.code != RefusalCode::Forbidden
+                // An operator may allow it.
+                refusal.code.remedy() != Remedy::Retry
+                    && !matches!(refusal.code, RefusalCode::Forbidden | RefusalCode::PlaneDenied)
             }
             Self::Shape(fault) => fault.is_final(),
             _ => false,

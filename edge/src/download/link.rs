@@ -2,7 +2,7 @@
 
 use super::fault::DownloadFault;
 use crate::context::Context;
-use crate::session::{ConnectError, PATIENCE, Reconnect, RelaySession};
+use crate::session::{ConnectError, OUTAGE_PATIENCE, PATIENCE, Reconnect, RelaySession};
 
 /// Gives the current session, dialling when there is none.
 #[derive(Debug)]
@@ -59,6 +59,11 @@ impl<'a> Link<'a> {
         tracing::info!(%fault, "the session is given up, going on in another");
         if fault.is_move() || self.relay.as_ref().is_some_and(RelaySession::was_moved) {
             self.reconnect.moved();
+        }
+        if self.reconnect.ended(fault.is_outage()) {
+            let seconds = OUTAGE_PATIENCE.as_secs();
+            let text = format!("{fault}; waiting up to {seconds} s for it");
+            self.context.reporter.warn("plane-unavailable", text);
         }
         self.last = Some(fault);
         self.close().await;

@@ -16,6 +16,13 @@ const MOVE_JITTER: Duration = Duration::from_millis(250);
 /// gives each to another relay, and may not know yet which of them goes.
 const MOVE_DIALS: u32 = 8;
 
+/// How long it goes on while the relay says that its storage is away: a burst of failures of a
+/// store may last minutes (F14).
+pub const OUTAGE_PATIENCE: Duration = Duration::from_secs(300);
+
+/// The longest wait between attempts in that time: when the storage is back is seen soon.
+const OUTAGE_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Opens the sessions of one job, with waits between attempts, until neither a session nor
 /// progress was made for a while.
 #[derive(Debug)]
@@ -31,13 +38,16 @@ pub struct Reconnect<'a> {
     moved: bool,
     /// Whether there was a session at all.
     any: bool,
+    /// Whether the last session ended because the relay's storage is away.
+    outage: bool,
 }
 
 impl<'a> Reconnect<'a> {
     /// For a job that gives up after `patience`, usually [`PATIENCE`].
     pub fn new(connector: &'a Connector, patience: Duration) -> Self {
         let (backoff, since) = (Backoff::default(), Instant::now());
-        Self { connector, patience, backoff, since, in_vain: false, moved: false, any: false }
+        let (in_vain, moved, any, outage) = (false, false, false, false);
+        Self { connector, patience, backoff, since, in_vain, moved, any, outage }
     }
 
     /// The next session. The first, and the one after progress, are dialled at once; the one after a
@@ -53,7 +63,7 @@ impl<'a> Reconnect<'a> {
             fast = MOVE_DIALS;
             self.wait_a_moment().await;
         } else if self.in_vain {
-            if self.since.elapsed() >= self.patience {
+            if self.since.elapsed() >= self.patience() {
                 return Err(ConnectError::NoProgress { seconds: self.since.elapsed().as_secs() });
             }
             self.wait().await;
@@ -70,7 +80,7 @@ impl<'a> Reconnect<'a> {
             if !error.is_passing() || (!self.any && error.is_silence()) {
                 return Err(error);
             }
-            if self.since.elapsed() >= self.patience {
+            if self.since.elapsed() >= self.patience() {
                 return Err(self.gave_up(error));
             }
             tracing::info!(%error, "no session, trying again");
@@ -88,6 +98,21 @@ impl<'a> Reconnect<'a> {
         self.backoff.reset();
         self.since = Instant::now();
         self.in_vain = false;
+        self.outage = false;
+    }
+
+    /// The session ended; `outage` says whether because the relay's storage is away. Returns
+    /// whether that is new.
+    pub fn ended(&mut self, outage: bool) -> bool {
+        let is_new = outage && !self.outage;
+        self.outage = outage;
+        // After progress too: the next attempt would find the storage as this one left it.
+        self.in_vain |= outage;
+        is_new
+    }
+
+    fn patience(&self) -> Duration {
+        if self.outage { self.patience.max(OUTAGE_PATIENCE) } else { self.patience }
     }
 
     /// The last session ended because its relay goes away: it was not in vain, and another relay, or
@@ -111,7 +136,8 @@ impl<'a> Reconnect<'a> {
 
     async fn wait(&mut self) {
         let wait = self.backoff.next_wait(self.connector.random());
-        let left = self.patience.saturating_sub(self.since.elapsed());
+        let wait = if self.outage { wait.min(OUTAGE_WAIT_MAX) } else { wait };
+        let left = self.patience().saturating_sub(self.since.elapsed());
         sleep(wait.min(left)).await;
     }
 }

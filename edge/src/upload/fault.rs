@@ -79,10 +79,19 @@ impl UploadFault {
             Self::Session(error) => error.exit() == Exit::Temporary,
             Self::Refused(refusal) => matches!(
                 refusal.code,
-                RefusalCode::Draining | RefusalCode::Busy | RefusalCode::ChunkCorrupt
+                RefusalCode::Draining
+                    | RefusalCode::Busy
+                    | RefusalCode::ChunkCorrupt
+                    | RefusalCode::PlaneUnavailable
             ),
             _ => false,
         }
+    }
+
+    /// Whether the relay is there and only waits for its storage: worth more patience than sessions
+    /// that come and go.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == RefusalCode::PlaneUnavailable)
     }
 }
 

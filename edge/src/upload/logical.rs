@@ -5,7 +5,9 @@ use super::copies::Copies;
 use super::fault::UploadFault;
 use super::job::{self, Standing, Transfer};
 use super::reader::SprayPlan;
-use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
+use super::{
+    blocking, close, feed_settings, gave_up, give_up, keep_receipt, note_outage, show_progress,
+};
 use crate::config::Compress;
 use crate::context::{CommandError, Context};
 use crate::journal::{Begun, Ended, JobHeader, JobLog, Outcome};
@@ -19,7 +21,7 @@ use skyspray_link::send::SendJob;
 use skyspray_wire::message::{
     Attributes, Commit, Committed, Granted, OpenWrite, OriginRange, SourceNote, WriteTarget,
 };
-use skyspray_wire::refusal::Remedy;
+use skyspray_wire::refusal::{RefusalCode, Remedy};
 use skyspray_wire::sender::Counters;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -205,6 +207,8 @@ pub(super) async fn write(
 fn ends_the_job(fault: &UploadFault) -> bool {
     match fault {
         UploadFault::Source(_) | UploadFault::Record(_) | UploadFault::Parts(_) => true,
+        // Once its operator has seen to it the job goes on with what it has.
+        UploadFault::Refused(refusal) if refusal.code == RefusalCode::PlaneDenied => false,
         UploadFault::Refused(refusal) => refusal.code.remedy() != Remedy::Retry,
         _ => false,
     }
@@ -230,8 +234,9 @@ struct Sent {
 async fn run(ctx: &Context, writing: &Writing) -> Result<Sent, UploadFault> {
     let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
     let mut running: Option<Running> = None;
+    let mut last = None;
     loop {
-        let session = reconnect.session().await?;
+        let session = reconnect.session().await.map_err(|error| gave_up(error, &mut last))?;
         let before = counters(&running).bytes_durable;
         let attempt = attempt(ctx, writing, &session, &mut running);
         let outcome = tokio::select! {
@@ -258,6 +263,9 @@ async fn run(ctx: &Context, writing: &Writing) -> Result<Sent, UploadFault> {
                 if fault.is_move() || session.was_moved() {
                     reconnect.moved();
                 }
+                note_outage(ctx, &mut reconnect, &fault);
+                last = Some(fault);
+                session.close().await;
             }
             Err(fault) => {
                 session.close().await;

@@ -3,7 +3,9 @@
 use super::fault::UploadFault;
 use super::files::{FileFault, Note, Opener, READ_QUEUE, produce};
 use super::job::{self, Standing, Transfer};
-use super::{blocking, close, feed_settings, give_up, keep_receipt, show_progress};
+use super::{
+    blocking, close, feed_settings, gave_up, give_up, keep_receipt, note_outage, show_progress,
+};
 use crate::cli::{PathTarget, PushArgs, PushTarget};
 use crate::context::{CommandError, Context};
 use crate::exit::{Exit, Explain};
@@ -190,6 +192,7 @@ async fn send_all(
     };
     if let UploadFault::Refused(refusal) = &fault
         && refusal.code.remedy() != Remedy::Retry
+        && refusal.code != RefusalCode::PlaneDenied
     {
         let drifted = refusal.code == RefusalCode::JobDiffers;
         give_up(ctx, log, 0, &fault).await;
@@ -293,8 +296,9 @@ async fn run(
     let mut walks = Some(walks);
     let mut state: Option<State> = None;
     let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
+    let mut last = None;
     loop {
-        let session = reconnect.session().await?;
+        let session = reconnect.session().await.map_err(|error| gave_up(error, &mut last))?;
         let before = counters(&state);
         let attempt = async {
             let (granted, held) = match job::open(session.session(), open).await? {
@@ -334,6 +338,9 @@ async fn run(
                 if fault.is_move() || session.was_moved() {
                     reconnect.moved();
                 }
+                note_outage(ctx, &mut reconnect, &fault);
+                last = Some(fault);
+                session.close().await;
             }
             Err(fault) => {
                 session.close().await;

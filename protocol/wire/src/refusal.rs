@@ -104,6 +104,8 @@ codes! {
     LimitExceeded = 303, Correct, "a limit of the relay is exceeded";
     /// The relay has no memory or slot to spare now.
     Busy = 304, Retry, "the relay is busy";
+    /// The storage refuses the relay itself what the job needs of a plane.
+    PlaneDenied = 305, Correct, "the relay has no right to use the plane; its operator must see to it";
     /// The job is unknown here.
     JobUnknown = 401, Correct, "the job is unknown";
     /// The job belongs to a newer epoch.

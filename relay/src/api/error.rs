@@ -82,6 +82,8 @@ pub(super) enum ApiError {
     Lost,
     #[error("plane {plane} failed")]
     Plane { plane: PlaneName, source: PlaneError },
+    #[error("plane {plane} is not open")]
+    PlaneClosed { plane: PlaneName },
     #[error("the catalogue failed")]
     Catalogue(#[from] CatalogueError),
     #[error("tokens cannot be looked up")]
@@ -117,6 +119,7 @@ impl ApiError {
             | Self::Records { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy { .. }
             | Self::Plane { .. }
+            | Self::PlaneClosed { .. }
             | Self::Placing { .. }
             | Self::Tokens(_)
             | Self::Catalogue(CatalogueError::Busy) => StatusCode::SERVICE_UNAVAILABLE,
@@ -156,7 +159,7 @@ impl ApiError {
             Self::Records { .. } => "record-invalid",
             Self::Changed { .. } => "source-changed",
             Self::Plane { source: PlaneError::Blocked { .. }, .. } => "path-blocked",
-            Self::Plane { .. } => "plane-unavailable",
+            Self::Plane { .. } | Self::PlaneClosed { .. } => "plane-unavailable",
             Self::Lost | Self::Placing { .. } | Self::Tokens(_) | Self::Catalogue(_) => "internal",
         }
     }
@@ -193,7 +196,9 @@ impl ApiError {
             }
             Self::Plane { source: PlaneError::Missing { .. }, .. } => "check the path",
             Self::Plane { source: PlaneError::Blocked { .. }, .. } => "name a plain file",
-            Self::Plane { .. } => "test it with skyspray-relay plane test",
+            Self::Plane { .. } | Self::PlaneClosed { .. } => {
+                "test it with skyspray-relay plane test"
+            }
             Self::Lost | Self::Placing { .. } | Self::Tokens(_) | Self::Catalogue(_) => {
                 "see the log of the relay"
             }

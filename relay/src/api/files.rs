@@ -8,6 +8,7 @@ use super::generation::Current;
 use super::range::{self, Wanted};
 use crate::catalogue::PAGE_ROWS_MAX;
 use crate::plane::Plane;
+use crate::planes::ServedPlane;
 use crate::shown::{ShownFile, ShownGeneration, ShownPart};
 use axum::Json;
 use axum::body::Body;
@@ -32,9 +33,14 @@ const GENERATION: HeaderName = HeaderName::from_static("skyspray-generation");
 
 /// The plane of this name.
 pub(super) fn plane(api: &Api, name: &PlaneName) -> Result<Arc<Plane>, ApiError> {
-    let served = api.relay.planes.get(name);
-    let served = served.ok_or_else(|| ApiError::PlaneUnknown { plane: name.clone() })?;
-    Ok(Arc::clone(&served.plane))
+    served(api, name).map(|served| Arc::clone(&served.plane))
+}
+
+/// The same with what belongs to it.
+pub(super) fn served<'a>(api: &'a Api, name: &PlaneName) -> Result<&'a ServedPlane, ApiError> {
+    let slot = api.relay.planes.get(name);
+    let slot = slot.ok_or_else(|| ApiError::PlaneUnknown { plane: name.clone() })?;
+    slot.served().ok_or_else(|| ApiError::PlaneClosed { plane: name.clone() })
 }
 
 /// A name of a request, parsed by its type.

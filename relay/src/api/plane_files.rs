@@ -51,9 +51,7 @@ impl OpenFile {
             problem: error.to_string(),
         })?;
         let shown = || format!("{plane_name}:{path}");
-        let placing = api.relay.planes.get(&plane_name).map(|served| Arc::clone(&served.placing));
-        let placing =
-            placing.ok_or_else(|| ApiError::PlaneUnknown { plane: plane_name.clone() })?;
+        let placing = Arc::clone(&files::served(api, &plane_name)?.placing);
         let placed = timeout(PLACING_DEADLINE, placing.lock()).await;
         let placed = placed.map_err(|_| ApiError::BeingReplaced { name: shown() })?;
         let _placed =

@@ -161,6 +161,10 @@ fn store_refusal(error: &BucketError) -> Refusal {
     match error.fault() {
         BucketFault::Full => Refusal::new(RefusalCode::PlaneFull, ""),
         BucketFault::TooLarge => Refusal::new(RefusalCode::LimitExceeded, ""),
+        // Waiting does not mend these; a credential that is not accepted may be replaced any time.
+        BucketFault::Forbidden | BucketFault::NoBucket | BucketFault::Settings => {
+            Refusal::new(RefusalCode::PlaneDenied, "")
+        }
         _ => Refusal::new(RefusalCode::PlaneUnavailable, ""),
     }
 }

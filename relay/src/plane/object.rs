@@ -7,6 +7,7 @@ mod bucket;
 mod classify;
 mod credentials;
 mod error;
+mod health;
 mod many;
 mod probe;
 mod secret;

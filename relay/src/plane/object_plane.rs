@@ -285,6 +285,19 @@ impl ObjectPlane {
         Ok(page)
     }
 
+    /// Why a bucket of it cannot be used, as the last requests found it.
+    pub(super) fn unhealthy(&self) -> Option<BucketError> {
+        self.buckets.iter().find_map(Bucket::unhealthy)
+    }
+
+    /// Asks every bucket for one key: whether it answers and the credential is accepted.
+    pub(super) async fn check(&self) -> Result<(), BucketError> {
+        for bucket in self.buckets.iter() {
+            bucket.list(&self.prefix, None, 1).await?;
+        }
+        Ok(())
+    }
+
     /// Tries on every bucket what the plane needs, below keys of its own.
     pub(super) fn probe(&self, job: JobId) -> Result<Vec<Capabilities>, BucketError> {
         let (buckets, prefix) = (Arc::clone(&self.buckets), Arc::clone(&self.prefix));

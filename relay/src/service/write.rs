@@ -9,10 +9,11 @@ use crate::catalogue::{
 use crate::commit::{self, Commitment};
 use crate::config::Category;
 use crate::plane::Layout;
+use crate::planes::ServedPlane;
 use crate::session::Greeted;
 use crate::sink::{Places, PlaneSink, decode_tree};
 use crate::staging::Staging;
-use crate::state::{Relay, ServedPlane, blocking, internal};
+use crate::state::{Relay, blocking, internal};
 use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::request::Exchange;

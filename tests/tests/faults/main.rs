@@ -1,6 +1,7 @@
 //! The real pair of processes when something goes wrong: kills, restarts, sources that change,
 //! input that cannot be moved, planes without room.
 
+mod backend;
 mod full_plane;
 mod guessed_footer;
 mod kill_despray;

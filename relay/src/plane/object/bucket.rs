@@ -3,6 +3,7 @@
 use super::classify::classify;
 use super::credentials::Environment;
 use super::error::{BucketAction, BucketError, BucketFault};
+use super::health::Health;
 use super::secret::SecretFiles;
 use super::store::{RETRY_LIMIT, Store};
 use super::strays::UploadListing;
@@ -48,6 +49,7 @@ pub(super) struct Inner {
     secret: Option<Arc<SecretFiles>>,
     /// One permit for each request that may be under way.
     requests: Semaphore,
+    health: Health,
 }
 
 impl fmt::Debug for Bucket {
@@ -170,6 +172,7 @@ impl Bucket {
             listing,
             secret,
             requests: Semaphore::new(requests),
+            health: Health::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -177,6 +180,11 @@ impl Bucket {
     /// Its name.
     pub(in crate::plane) fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    /// Why the store cannot be used, as the last request found it; `None` while it works.
+    pub(in crate::plane) fn unhealthy(&self) -> Option<BucketError> {
+        self.inner.health.reason()
     }
 
     /// What its kind of store takes.
@@ -454,14 +462,19 @@ impl Bucket {
             let edition = self.edition();
             let attempt = tokio::time::timeout(limit, watched(operation())).await;
             let Ok((outcome, answer)) = attempt else {
-                return Err(self.error(ask, BucketFault::Unavailable));
+                let error = self.error(ask, BucketFault::Unavailable);
+                self.inner.health.failed(&self.inner.name, &error);
+                return Err(error);
             };
             let error = match outcome {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.inner.health.worked(&self.inner.name);
+                    return Ok(done);
+                }
                 Err(error) => self.classified(ask, &error, answer),
             };
             let mended = match error.fault() {
-                BucketFault::Denied => self.secret_changed(edition),
+                BucketFault::Denied | BucketFault::Forbidden => self.secret_changed(edition),
                 BucketFault::Corrupt => true,
                 // The client crate takes these for requests that must not be repeated.
                 BucketFault::Unavailable => {
@@ -470,6 +483,7 @@ impl Bucket {
                 _ => false,
             };
             if !again || !mended {
+                self.inner.health.failed(&self.inner.name, &error);
                 return Err(error);
             }
             warn!(%error, "trying once more");

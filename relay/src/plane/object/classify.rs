@@ -130,7 +130,8 @@ fn by_status(status: u16, error: &Error, action: BucketAction) -> BucketFault {
             BucketFault::NoUpload
         }
         404 | 410 => BucketFault::Missing,
-        401 | 403 => BucketFault::Denied,
+        401 => BucketFault::Denied,
+        403 => BucketFault::Forbidden,
         304 | 416 => BucketFault::Changed,
         409 | 412 if action == BucketAction::Put => match error {
             Error::AlreadyExists { .. } => BucketFault::Exists,

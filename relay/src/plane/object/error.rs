@@ -19,8 +19,10 @@ pub(in crate::plane) enum BucketFault {
     NoUpload,
     /// The object is not the one that was asked for.
     Changed,
-    /// The credential is missing, not accepted or lacks a permission.
+    /// The credential is missing, expired or not accepted: another one may come.
     Denied,
+    /// The credential is accepted and lacks a permission.
+    Forbidden,
     /// The bucket does not exist.
     NoBucket,
     /// The store asks for fewer requests.
@@ -48,6 +50,7 @@ impl BucketFault {
             Self::Missing
             | Self::Exists
             | Self::Denied
+            | Self::Forbidden
             | Self::NoBucket
             | Self::Full
             | Self::TooLarge
@@ -65,7 +68,8 @@ impl fmt::Display for BucketFault {
             Self::Exists => "it exists",
             Self::NoUpload => "the store does not know the upload",
             Self::Changed => "it has changed",
-            Self::Denied => "the credential is not accepted or lacks a permission",
+            Self::Denied => "the credential is missing or not accepted",
+            Self::Forbidden => "the credential lacks a permission",
             Self::NoBucket => "the bucket does not exist",
             Self::Throttled => "the store asks for fewer requests",
             Self::Unavailable => "the store does not answer as it should",
