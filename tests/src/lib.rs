@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod binary;
+pub mod canary;
 pub mod check;
 pub mod cluster;
 pub mod data;

@@ -1,6 +1,7 @@
 //! Planes of object stores for a relay under test.
 
 use crate::pair::Pair;
+use crate::server::azurite::{ACCOUNT, Blobs};
 use crate::server::s3::{REGION, S3};
 use std::fs;
 use std::path::PathBuf;
@@ -33,6 +34,31 @@ pub fn add_s3_as(name: &str, pair: &Pair, (s3, bucket): (&S3, &str), more: &str)
         secrets.display(),
     );
     match s3.ca_pem() {
+        Some(pem) => {
+            let file = secrets.with_extension("ca.pem");
+            fs::write(&file, pem).expect("the authority can be written");
+            table.push_str(&format!("ca_file = \"{}\"\n", file.display()));
+        }
+        None => table.push_str("allow_http = true\n"),
+    }
+    pair.relay.configure(&format!("{table}{more}"));
+}
+
+/// Adds the plane `lake`, a container of `blobs` below the prefix `planes/lake`, to the configuration
+/// of a relay that is not running, with `more` keys. The container must exist.
+///
+/// # Panics
+///
+/// When a file cannot be written.
+pub fn add_azure(pair: &Pair, blobs: &Blobs, container: &str, more: &str) {
+    let secrets = secret_files(pair, &[("key", &blobs.access_key())]);
+    let mut table = format!(
+        "[plane.{LAKE}]\nurl = \"azure://{container}/planes/lake\"\naccount = \"{ACCOUNT}\"\n\
+         endpoint = \"{}\"\ncredentials_dir = \"{}\"\n",
+        blobs.endpoint(),
+        secrets.display(),
+    );
+    match blobs.ca_pem() {
         Some(pem) => {
             let file = secrets.with_extension("ca.pem");
             fs::write(&file, pem).expect("the authority can be written");

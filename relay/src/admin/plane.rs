@@ -115,7 +115,7 @@ async fn row(context: &Context<'_>, name: &PlaneName, settings: &PlaneSettings) 
     };
     PlaneRow {
         plane: name.to_string(),
-        state: if reason.is_none() { "usable" } else { "unhealthy" },
+        state: if reason.is_none() { "served" } else { "unhealthy" },
         category: settings.category.to_string(),
         served: Some(Served {
             url: settings.url.to_string(),

@@ -318,7 +318,8 @@ async fn a_plane_is_listed_and_tested_and_its_loss_is_told() {
     assert_eq!(tested.exit, Exit::Usage);
     let path = site.at("plane");
     let cause = format!("plane data cannot be used: directory {path} does not exist");
-    assert_eq!(tested.out, format!("PLANE  RESULT\ndata   {cause}\n"));
+    let head = "PLANE  FREE  CREATE-ONLY  COPIES  RESULT";
+    assert_eq!(tested.out, format!("{head}\ndata   -     -            -       {cause}\n"));
     assert!(tested.err.starts_with(&format!("error: {cause}\n  try: ")), "{}", tested.err);
 }
 

@@ -183,10 +183,12 @@ impl ObjectPlane {
         }
         let found = stat(&place).await?.map_or(0, |found| found.length);
         if found == part.length {
-            Ok(Finished::Renamed)
-        } else {
-            Err(PlaneError::Short { path: place.path, expected: part.length, found })
+            return Ok(Finished::Renamed);
         }
+        if part.replace == Replace::Never {
+            take_back(&place).await;
+        }
+        Err(PlaneError::Short { path: place.path, expected: part.length, found })
     }
 
     pub(super) fn put(&self, path: &RelPath, bytes: &[u8]) -> Result<(), PlaneError> {
@@ -326,6 +328,15 @@ pub(super) async fn stat(place: &Place) -> Result<Option<ObjectStat>, PlaneError
         Ok(found) => Ok(Some(found)),
         Err(error) if error.fault() == BucketFault::Missing => Ok(None),
         Err(error) => Err(place.failed(error)),
+    }
+}
+
+/// Removes an object that was just made of an upload and is not what was uploaded (F17): nobody would
+/// know it for this job's later, and it would have the name for ever.
+async fn take_back(place: &Place) {
+    let removed = place.bucket.remove(std::slice::from_ref(&place.key)).await;
+    if let Some(Err(error)) = removed.into_iter().next() {
+        tracing::warn!(path = %place.path, %error, "an object that is too short is left");
     }
 }
 

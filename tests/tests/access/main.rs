@@ -1,5 +1,6 @@
 //! Who may do what: enrollment, policy, landing zones, identities, versions.
 
+mod canaries;
 mod enrollment;
 mod identity;
 mod landing;

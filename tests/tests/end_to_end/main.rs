@@ -11,6 +11,7 @@ mod many_files;
 mod object_copies;
 mod object_planes;
 mod origins;
+mod other_stores;
 mod planes_from;
 mod proofs;
 mod push_parts;

@@ -47,7 +47,7 @@ fn source(pair: &Pair, length: u64) -> PathBuf {
 }
 
 fn wait_logged(pair: &Pair, text: &str) {
-    wait::until(text, wait::PATIENCE, || pair.relay.log_tail().contains(text));
+    wait::until(text, Duration::from_secs(20), || pair.relay.log_tail().contains(text));
 }
 
 fn spray(source: &Path, more: &[&str]) -> Vec<OsString> {
@@ -166,7 +166,7 @@ fn a_lost_answer_to_a_completion_commits_once_and_copies_nothing_again() {
 #[test]
 fn a_store_that_does_not_answer_holds_the_edge_back_and_nobody_else() {
     let (pair, server, _) = on_faulty();
-    let source = source(&pair, 160 * MIB);
+    let source = source(&pair, 96 * MIB);
     let gate = Gate::new();
     server.faults().every(Operation::UploadPart, Fault::Hold(gate.clone()));
 
@@ -211,9 +211,8 @@ fn a_wrong_receipt_for_a_piece_is_refused_and_never_committed() {
 #[test]
 fn a_piece_cut_short_is_found_before_the_commit() {
     let (pair, server, source) = on_faulty();
-    // Not the last of a part: those may be shorter than any other.
+    // Shorter than it was, and long enough for the store to take it in the middle of an object.
     server.faults().every(Operation::UploadPart, Fault::Truncate(6 << 20));
-    server.faults().times(Operation::UploadPart, 0, Fault::Reset);
 
     let output = pair.run(spray(&source, &[]));
 
