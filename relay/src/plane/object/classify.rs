@@ -93,6 +93,7 @@ fn by_code(code: &str, action: BucketAction) -> Option<BucketFault> {
         | "SignatureDoesNotMatch"
         | "RequestTimeTooSkewed"
         | "AuthenticationFailed"
+        | "AuthorizationFailure"
         | "AccountIsDisabled"
         | "InvalidAuthenticationInfo" => BucketFault::Denied,
         "SlowDown"

@@ -232,7 +232,7 @@ async fn nothing_that_a_store_says_is_repeated_but_a_code() {
     let bucket = bucket(&fake, &secret);
 
     let denied = put(&bucket).await.unwrap_err();
-    assert_eq!(denied.fault(), BucketFault::Denied);
+    assert_eq!(denied.fault(), BucketFault::Forbidden);
     let odd = put(&bucket).await.unwrap_err();
     assert_eq!(odd.fault(), BucketFault::NotSupported);
 
@@ -355,6 +355,10 @@ async fn codes_are_told_apart() {
         (400, "EntityTooLarge", Fault::TooLarge),
         (400, "ExpiredToken", Fault::Denied),
         (401, "", Fault::Denied),
+        (403, "SignatureDoesNotMatch", Fault::Denied),
+        (403, "AuthorizationFailure", Fault::Denied),
+        (403, "AccessDenied", Fault::Forbidden),
+        (403, "", Fault::Forbidden),
         (301, "PermanentRedirect", Fault::Settings),
         (400, "AuthorizationHeaderMalformed", Fault::Settings),
         (405, "MethodNotAllowed", Fault::NotSupported),
