@@ -132,6 +132,8 @@ fn by_status(status: u16, error: &Error, action: BucketAction) -> BucketFault {
         }
         404 | 410 => BucketFault::Missing,
         401 => BucketFault::Denied,
+        // Answers to HEAD have no body: nothing tells a bad credential from a missing permission.
+        403 if action == BucketAction::Stat => BucketFault::Denied,
         403 => BucketFault::Forbidden,
         304 | 416 => BucketFault::Changed,
         409 | 412 if action == BucketAction::Put => match error {
