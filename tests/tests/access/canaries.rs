@@ -13,8 +13,10 @@ use skyspray_tests::server::faulty_s3::fault::{Failure, Fault, Gate, Operation};
 use skyspray_tests::server::postgres::Postgres;
 use skyspray_tests::wait;
 use std::collections::BTreeSet;
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -32,11 +34,9 @@ struct Secrets {
 impl Secrets {
     fn new() -> Self {
         let word = || {
-            let seed = tempfile::NamedTempFile::new().expect("a name can be made");
-            let name = seed.path().file_name().expect("it has one").to_string_lossy().into_owned();
-            let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let time = time.expect("the clock is right").as_nanos();
-            blake3::hash(format!("{name}{time}").as_bytes()).to_hex().to_string()
+            // Keyed anew for each, by the host.
+            let random = RandomState::new().build_hasher().finish();
+            blake3::hash(&random.to_le_bytes()).to_hex().to_string()
         };
         Self {
             key_id: format!("KEYID{}", &word()[..20]),
@@ -153,20 +153,7 @@ fn no_credential_of_the_relay_is_anywhere_but_at_the_relay() {
         ("the API token", &api_token),
     ];
     let scanner = Scanner::new(&hidden);
-    match scanner.find_in_process(running.process.id()) {
-        Ok(found) => {
-            assert_clean("memory of the edge", found);
-            let path = source.to_string_lossy();
-            let shown = Scanner::new(&[("the source", &*path)]);
-            let found = shown.find_in_process(running.process.id()).expect("it was just read");
-            assert!(found.contains("the source as it is"), "the edge's memory was not read");
-            let relay = scanner.find_in_process(pair.relay.process().id()).expect("as the edge's");
-            for name in ["the secret key as it is", "the session token as it is"] {
-                assert!(relay.contains(name), "{name} is not in the relay's memory: {relay:?}");
-            }
-        }
-        Err(error) => eprintln!("memory is not searched: {error}"),
-    }
+    search_memory(&scanner, running.process.id(), &pair, &source);
     server.faults().clear();
     server.faults().everything(Fault::Fail(Failure::AccessDenied));
     gate.open();
@@ -191,8 +178,30 @@ fn no_credential_of_the_relay_is_anywhere_but_at_the_relay() {
     assert_clean("landing zone", scanner.find_below(&pair.edge.zone).expect("it is there"));
     assert_clean("what commands said", scanner.find(said.as_bytes()));
     assert_clean("what the API answered", scanner.find(answers.concat().as_bytes()));
-    let root = pair.root.path();
     let everywhere = Scanner::new(&[&hidden[..], &[("the enrollment token", &token)]].concat());
+    search_files(&everywhere, pair.root.path());
+    assert!(everywhere.find(token.as_bytes()).contains("the enrollment token as it is"));
+}
+
+/// The edge has none of them while it sprays, and the relay has those it uses.
+fn search_memory(scanner: &Scanner, edge: u32, pair: &Pair, source: &Path) {
+    match scanner.find_in_process(edge) {
+        Ok(found) => {
+            assert_clean("memory of the edge", found);
+            let path = source.to_string_lossy();
+            let shown = Scanner::new(&[("the source", &*path)]);
+            let found = shown.find_in_process(edge).expect("it was just read");
+            assert!(found.contains("the source as it is"), "the edge's memory was not read");
+            let relay = scanner.find_in_process(pair.relay.process().id()).expect("as the edge's");
+            for name in ["the secret key as it is", "the session token as it is"] {
+                assert!(relay.contains(name), "{name} is not in the relay's memory: {relay:?}");
+            }
+        }
+        Err(error) => eprintln!("memory is not searched: {error}"),
+    }
+}
+
+fn search_files(everywhere: &Scanner, root: &Path) {
     for log in ["edge.log", "relay.log", "relay.admin.log"] {
         let text = fs::read(root.join(log)).unwrap_or_else(|error| panic!("{log}: {error}"));
         assert!(!text.is_empty(), "{log} is empty");
@@ -204,7 +213,6 @@ fn no_credential_of_the_relay_is_anywhere_but_at_the_relay() {
         assert_clean(log, found);
     }
     assert!(!root.join("edge.token").exists(), "a token that is used up lies about");
-    assert!(everywhere.find(token.as_bytes()).contains("the enrollment token as it is"));
     let control = everywhere.find_below(&root.join("secrets")).expect("they are files");
     assert_eq!(control.iter().filter(|name| name.contains("as it is")).count(), 4, "{control:?}");
 }
