@@ -207,7 +207,12 @@ mod tests {
 
         let directory = format!("orders.G{}", "ab".repeat(16));
         assert_eq!(path, format!("d2/a/{directory}/2/orders._2_of_2"));
-        assert_eq!(LogicalName::parse(&directory).unwrap().as_str(), directory.to_lowercase());
+        let as_scope = LogicalName::parse(&format!("{directory}::x")).unwrap();
+        assert_eq!(
+            as_scope.as_str(),
+            format!("{}::x", directory.to_lowercase()),
+            "scopes are lower case"
+        );
     }
 
     #[test]
