@@ -303,7 +303,10 @@ fn place_page(plane: &Plane, page: Vec<(Finish, PartRecord)>) -> Result<(), Plac
             // Nobody saw the rename that put it there: believe it only after reading it.
             Ok(Finished::Found) => verify(plane, finish, row.digest)?,
             // A file that this job renamed before a crash may stand where nothing may be replaced.
-            Err(PlaneError::Exists { .. }) if verify(plane, finish, row.digest).is_ok() => {
+            Err(error @ PlaneError::Exists { .. }) => {
+                if !is_part(plane, finish, row.digest)? {
+                    return Err(error.into());
+                }
                 plane.abort(&finish.target, finish.upload.as_ref().map(|upload| &upload.id))?;
             }
             Err(error) => return Err(error.into()),
@@ -318,6 +321,19 @@ fn verify(plane: &Plane, finish: &Finish, digest: Option<Digest>) -> Result<(), 
         Ok(())
     } else {
         Err(PlaceError::Foreign)
+    }
+}
+
+/// Whether the part stands in its place already. That it cannot be read now says nothing.
+pub(crate) fn is_part(
+    plane: &Plane,
+    finish: &Finish,
+    digest: Option<Digest>,
+) -> Result<bool, PlaceError> {
+    match verify(plane, finish, digest) {
+        Ok(()) => Ok(true),
+        Err(PlaceError::Foreign) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -391,7 +407,8 @@ pub enum PlaceError {
 }
 
 impl PlaceError {
-    fn refusal(&self) -> Refusal {
+    /// What a peer is told.
+    pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Plane(PlaneError::Lost { .. } | PlaneError::Short { .. }) => {
                 Refusal::new(RefusalCode::StoredCorrupt, "staged bytes are lost")

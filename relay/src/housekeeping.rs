@@ -44,6 +44,12 @@ pub enum CollectError {
         /// Why.
         source: PlaneError,
     },
+    /// Uploads of an ended job cannot be told from those another job begins at this moment.
+    #[error("uploads of job {job} are left, another job writes to the same place")]
+    InDoubt {
+        /// The job that has ended.
+        job: JobId,
+    },
 }
 
 /// What a collection found, and removed unless it was a dry run.
@@ -202,7 +208,9 @@ async fn clear_uploads(
         if uploads.is_empty() {
             return Ok(());
         }
-        abort_uploads(catalogue, (job.target.plane(), plane), uploads).await?;
+        if abort_uploads(catalogue, (job.target.plane(), plane), uploads).await? == 0 {
+            return Err(CollectError::InDoubt { job: job.job });
+        }
     }
 }
 
@@ -220,46 +228,55 @@ async fn clear_spent(
         if dry_run || found == 0 {
             return Ok(cleared);
         }
-        abort_uploads(catalogue, (name, plane), uploads).await?;
+        if abort_uploads(catalogue, (name, plane), uploads).await? == 0 {
+            return Ok(cleared);
+        }
     }
 }
 
+/// Says how many are gone.
 async fn abort_uploads(
     catalogue: &Catalogue,
     (name, plane): (&PlaneName, &Arc<Plane>),
     uploads: Vec<UploadRecord>,
-) -> Result<(), CollectError> {
-    let mut noted = Vec::with_capacity(uploads.len());
-    for record in &uploads {
-        let unknown = record.upload.is_none();
-        noted.push(if unknown { catalogue.uploads_to(name, &record.path).await? } else { vec![] });
-    }
-    let aborting = Arc::clone(plane);
-    let aborted = blocking(move || {
-        for (record, noted) in uploads.iter().zip(noted) {
-            abort_upload(&aborting, record, &noted)?;
+) -> Result<u64, CollectError> {
+    let mut gone = Vec::with_capacity(uploads.len());
+    for record in uploads {
+        if abort_upload(catalogue, (name, plane), &record).await? {
+            gone.push(record);
         }
-        Ok(uploads)
-    });
-    let gone = aborted.await;
-    let gone = gone.map_err(|source| CollectError::Plane { plane: name.clone(), source })?;
-    Ok(catalogue.forget_uploads(&gone).await?)
+    }
+    let found = gone.len() as u64;
+    catalogue.forget_uploads(&gone).await?;
+    Ok(found)
 }
 
-/// Throws an upload away or, where nobody knows its name, all that are not in `noted`. Blocks.
-fn abort_upload(
-    plane: &Plane,
+/// Throws an upload away or, where nobody knows its name, all to its place that nobody has noted.
+/// `false` when that cannot be told now.
+async fn abort_upload(
+    catalogue: &Catalogue,
+    (name, plane): (&PlaneName, &Arc<Plane>),
     record: &UploadRecord,
-    noted: &[UploadId],
-) -> Result<(), PlaneError> {
-    let path = RelPath::parse(&record.path)?;
-    let target = PartTarget::try_new(record.job, record.part, path)?;
-    if let Some(upload) = &record.upload {
-        return plane.abort(&target, Some(upload));
-    }
-    let open = plane.open_uploads(target.path())?;
-    let mut strays = open.iter().filter(|upload| !noted.contains(upload));
-    strays.try_for_each(|stray| plane.abort(&target, Some(stray)))
+) -> Result<bool, CollectError> {
+    let failed = |source: PlaneError| CollectError::Plane { plane: name.clone(), source };
+    let path = RelPath::parse(&record.path).map_err(|error| failed(error.into()))?;
+    let target = PartTarget::try_new(record.job, record.part, path).map_err(failed)?;
+    let strays = match &record.upload {
+        Some(upload) => vec![upload.clone()],
+        None => {
+            // First what is there, then what of it is known: an upload begun since is not listed.
+            let (listing, path) = (Arc::clone(plane), target.path().clone());
+            let open = blocking(move || listing.open_uploads(&path)).await.map_err(failed)?;
+            let noted = catalogue.uploads_to(record.job, (name, &record.path)).await?;
+            let Some(noted) = noted else { return Ok(false) };
+            open.into_iter().filter(|upload| !noted.contains(upload)).collect()
+        }
+    };
+    let plane = Arc::clone(plane);
+    let aborted = blocking(move || {
+        strays.iter().try_for_each(|stray: &UploadId| plane.abort(&target, Some(stray)))
+    });
+    aborted.await.map(|()| true).map_err(failed)
 }
 
 /// Removes staging files whose job is not live, whoever left them.

@@ -85,8 +85,8 @@ impl Staging {
     /// store's answer and the note.
     fn remove_strays(&self, target: &PartTarget, path: &str) -> Result<(), StagingError> {
         let open = self.plane.open_uploads(target.path())?;
-        let noted = on_catalogue(self.catalogue.uploads_to(&self.plane_name, path));
-        let noted = noted.map_err(JobError::from)?;
+        let noted = on_catalogue(self.catalogue.uploads_to(self.job, (&self.plane_name, path)));
+        let Some(noted) = noted.map_err(JobError::from)? else { return Ok(()) };
         for stray in open.iter().filter(|upload| !noted.contains(upload)) {
             self.plane.abort(target, Some(stray))?;
         }

@@ -354,6 +354,8 @@ impl From<CollectError> for AdminError {
             CollectError::Catalogue(error) => error.into(),
             CollectError::Job(error) => error.into(),
             CollectError::Plane { plane, source } => Self::Plane { plane, source },
+            // Worth trying again, like a catalogue that others hold.
+            CollectError::InDoubt { .. } => CatalogueError::Busy.into(),
         }
     }
 }

@@ -92,24 +92,37 @@ impl Catalogue {
         Ok(if noted.rows_affected() > 0 { Wanted::First } else { Wanted::Again })
     }
 
-    /// The uploads noted for a path, of whatever job: all others there are strays.
+    /// The uploads noted for a path, of whatever job: all others that the store listed before this
+    /// was asked are strays. `None` while a job other than `job` may be about to begin one, which
+    /// it has not noted yet.
     ///
     /// # Errors
     ///
     /// The catalogue failed.
     pub async fn uploads_to(
         &self,
-        plane: &PlaneName,
-        path: &str,
-    ) -> Result<Vec<UploadId>, CatalogueError> {
+        job: JobId,
+        (plane, path): (&PlaneName, &str),
+    ) -> Result<Option<Vec<UploadId>>, CatalogueError> {
         let rows = query(
-            "SELECT upload FROM uploads WHERE plane = $1 AND path = $2 AND state <> 'wanted'",
+            "SELECT u.job, u.upload, u.state, j.state AS job_state FROM uploads u \
+             JOIN jobs j ON j.job = u.job WHERE u.plane = $1 AND u.path = $2",
         )
         .bind(plane.as_str())
         .bind(path)
         .fetch_all(self.store.readers())
         .await?;
-        rows.iter().map(|row| Fields::new("uploads", row).text("upload").map(UploadId)).collect()
+        let mut noted = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let fields = Fields::new("uploads", row);
+            let live = matches!(fields.text("job_state")?.as_str(), "open" | "sealed");
+            if fields.text("state")? != "wanted" {
+                noted.push(UploadId(fields.text("upload")?));
+            } else if live && JobId(fields.array("job")?) != job {
+                return Ok(None);
+            }
+        }
+        Ok(Some(noted))
     }
 
     /// Notes an upload before its first piece. What an earlier upload of the part held counts no
@@ -226,7 +239,8 @@ impl Catalogue {
         for row in &rows {
             let fields = Fields::new("upload_pieces", row);
             let part = PartIndex(fields.number("part")?);
-            let upload = uploads.get_mut(&part).ok_or_else(|| fields.corrupt("part"))?;
+            // Pieces that were recorded while their upload was given up: the next one forgets them.
+            let Some(upload) = uploads.get_mut(&part) else { continue };
             if upload.pieces.len() != fields.number::<usize>("piece")? {
                 return Err(fields.corrupt("piece"));
             }
@@ -282,12 +296,15 @@ impl Catalogue {
     pub async fn forget_uploads(&self, gone: &[UploadRecord]) -> Result<(), CatalogueError> {
         let mut tx = self.store.begin().await?;
         for upload in gone {
-            query("DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3")
-                .bind(upload.job.0.to_vec())
-                .bind(i64::from(upload.part.0))
-                .bind(upload.upload_text())
-                .execute(&mut tx)
-                .await?;
+            query(
+                "DELETE FROM uploads WHERE job = $1 AND part = $2 AND upload = $3 AND state = $4",
+            )
+            .bind(upload.job.0.to_vec())
+            .bind(i64::from(upload.part.0))
+            .bind(upload.upload_text())
+            .bind(upload.state.as_str())
+            .execute(&mut tx)
+            .await?;
         }
         tx.commit().await?;
         Ok(())

@@ -1,9 +1,9 @@
 //! Parts of a copy that the object store copies into their places, and carrying them over where it
 //! does not: the same digests are at the end of both ways.
 
-use super::{CommitError, Commitment, Committer, PlaceError, verify};
+use super::{CommitError, Commitment, Committer, PlaceError, is_part, verify};
 use crate::catalogue::{PartCopy, PartRecord};
-use crate::plane::{Copied, CopyInto, Finish, Plane, PlaneError, StoredFile, Upload};
+use crate::plane::{Copied, CopyInto, Finish, Finished, Plane, PlaneError, StoredFile, Upload};
 use crate::staging::{Staging, StagingError};
 use crate::state::blocking;
 use skyspray_link::seam::files::{BufferPool, RelPath, Replace};
@@ -80,8 +80,12 @@ fn settle(
             Ok(true)
         }
         // What this job put there before a crash may stand where nothing may be replaced.
-        Err(PlaneError::Exists { .. }) if verify(&staging.plane, finish, digest).is_ok() => {
-            Ok(false)
+        Err(error @ PlaneError::Exists { .. }) => {
+            if is_part(&staging.plane, finish, digest)? {
+                Ok(false)
+            } else {
+                Err(error.into())
+            }
         }
         Err(error) => Err(gone(error, copy)),
     }
@@ -141,12 +145,15 @@ fn carry(
     let pieces = pieces.into_iter().map(|(_, piece)| piece).collect();
     let upload = upload.map(|id| Upload { id, pieces });
     let finish = Finish { upload, staged: Some(Arc::new(staged)), ..finish.clone() };
-    finish_one(&staging.plane, finish)
+    finish_one(&staging.plane, &finish, digest)
 }
 
-fn finish_one(plane: &Plane, finish: Finish) -> Result<(), CommitError> {
-    for outcome in plane.finish(&[finish]) {
-        outcome?;
+fn finish_one(plane: &Plane, finish: &Finish, digest: Option<Digest>) -> Result<(), CommitError> {
+    for outcome in plane.finish(std::slice::from_ref(finish)) {
+        if outcome? == Finished::Found {
+            // What was there before may have the same length.
+            verify(plane, finish, digest)?;
+        }
     }
     Ok(())
 }

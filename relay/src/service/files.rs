@@ -4,8 +4,8 @@ use super::write::{below, open_job};
 use super::{ServiceError, allowed_path, refusal_of};
 use crate::access::Operation;
 use crate::catalogue::{FileStanding, Gate, NewFile};
-use crate::commit;
-use crate::plane::{Finish, Finished, Plane, PlaneError, Upload};
+use crate::commit::{self, is_part};
+use crate::plane::{Finish, Finished, PlaneError, Upload};
 use crate::session::Greeted;
 use crate::sink::{PlaneSink, decode_tree};
 use crate::staging::{self, Staging};
@@ -19,7 +19,7 @@ use skyspray_wire::message::{
     Commit, FilesOpened, OpenFiles, PartRuns, PartSeal, Reply, SealParts, WriteTarget,
 };
 use skyspray_wire::name::{PlaneName, PlanePath};
-use skyspray_wire::refusal::{Refusal, RefusalCode};
+use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -188,7 +188,8 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
         let mut known = Vec::with_capacity(seals.len());
         for seal in seals {
             // A file this job committed before has no place left to go to.
-            let Some((target, staged)) = sink.take_file(seal.part)? else { continue };
+            let taken = sink.take_file(seal.part).map_err(|error| error.refusal())?;
+            let Some((target, staged)) = taken else { continue };
             let upload = uploads.remove(&seal.part);
             finishes.push(Finish { target, length: seal.length, replace, staged, upload });
             known.push(seal);
@@ -198,17 +199,24 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
         for ((outcome, seal), finish) in outcomes.into_iter().zip(known).zip(&finishes) {
             let outcome = match outcome {
                 Ok(Finished::Found) => {
-                    let found = sink.plane().open(finish.target.path())?.measure()?;
-                    let same = found.digest == seal.digest;
-                    if same { Ok(()) } else { Err(foreign()) }
+                    let there = is_part(sink.plane(), finish, Some(seal.digest));
+                    let there = there.map_err(|error| error.refusal())?;
+                    if there { Ok(()) } else { Err(foreign()) }
                 }
                 Ok(Finished::Renamed) => Ok(()),
                 // The file may be this very one, put there before a crash.
-                Err(PlaneError::Exists { .. }) if is_there(sink.plane(), finish, &seal) => {
-                    let upload = finish.upload.as_ref().map(|upload| &upload.id);
-                    sink.plane().abort(&finish.target, upload)?;
-                    Ok(())
+                Err(error @ PlaneError::Exists { .. }) => {
+                    let there = is_part(sink.plane(), finish, Some(seal.digest));
+                    if there.map_err(|error| error.refusal())? {
+                        let upload = finish.upload.as_ref().map(|upload| &upload.id);
+                        sink.plane().abort(&finish.target, upload).map_err(|e| e.refusal())?;
+                        Ok(())
+                    } else {
+                        Err(error.refusal())
+                    }
                 }
+                // It may be in its place all the same: the page is asked for again, and then found.
+                Err(error) if error.remedy() == Remedy::Retry => return Err(error.refusal()),
                 Err(error) => Err(error.refusal()),
             };
             match outcome {
@@ -216,27 +224,26 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
                 Err(refusal) => refused.push((seal.part, refusal)),
             }
         }
-        Ok::<Placed, PlaneError>((done, refused))
+        Ok::<Placed, Refusal>((done, refused))
     });
-    placed.await.map_err(|error| error.refusal())
+    placed.await
 }
 
 async fn uploads_of(
     sink: &PlaneSink,
     seals: &[PartSeal],
 ) -> Result<BTreeMap<PartIndex, Upload>, Refusal> {
-    let parts = seals.iter().map(|seal| seal.part);
-    let (Some(first), Some(last)) = (parts.clone().min(), parts.max()) else {
-        return Ok(BTreeMap::new());
-    };
+    let mut parts: Vec<PartIndex> = seals.iter().map(|seal| seal.part).collect();
+    parts.sort_unstable();
     let Staging { catalogue, plane, job, .. } = sink.staging();
-    let uploads = staging::uploads(catalogue, plane, *job, (first, last)).await;
-    uploads.map_err(|error| internal(&error))
-}
-
-fn is_there(plane: &Plane, finish: &Finish, seal: &PartSeal) -> bool {
-    let found = plane.open(finish.target.path()).and_then(|file| file.measure());
-    found.is_ok_and(|found| (found.length, found.digest) == (seal.length, seal.digest))
+    let mut uploads = BTreeMap::new();
+    // Files between those of the page may still be under way.
+    for run in parts.chunk_by(|a, b| b.0 - a.0 <= 1) {
+        let span = (run[0], run[run.len() - 1]);
+        let found = staging::uploads(catalogue, plane, *job, span).await;
+        uploads.extend(found.map_err(|error| internal(&error))?);
+    }
+    Ok(uploads)
 }
 
 fn foreign() -> Refusal {

@@ -37,7 +37,8 @@ async fn an_upload_is_noted_with_its_pieces_until_a_newer_one_takes_its_place(en
     );
     assert_eq!(catalogue.job_parts(job, None, 9).await.unwrap()[0].tree, None);
     catalogue.forget_uploads(&spent).await.unwrap();
-    assert_eq!(catalogue.uploads_to(&plane(), path).await.unwrap(), [upload("u2")]);
+    let noted = catalogue.uploads_to(job, (&plane(), path)).await.unwrap();
+    assert_eq!(noted, Some(vec![upload("u2")]));
     catalogue.abort(job, None, &Actor::Operator, T).await.unwrap();
     catalogue.collected(job).await.unwrap();
     while catalogue.forget_litter(10).await.unwrap() > 0 {}

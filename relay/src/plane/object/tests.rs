@@ -264,8 +264,8 @@ async fn a_secret_that_is_wrong_is_denied_and_named_by_its_directory_when_it_is_
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot look at \"a\" in bucket planes: the credential is not accepted or lacks a \
-             permission ({directory} has none of the files aws-access-key)"
+            "cannot look at \"a\" in bucket planes: the credential is missing or not accepted \
+             ({directory} has none of the files aws-access-key)"
         )
     );
 }

@@ -130,7 +130,7 @@ async fn a_shared_access_signature_goes_into_requests_and_nowhere_else() {
 
     let target = &fake.asked()[0].target;
     assert!(target.contains("sig=Canary%2BSignature%3D"), "{target}");
-    assert_eq!(error.fault(), BucketFault::Denied);
+    assert_eq!(error.fault(), BucketFault::Forbidden, "a 403 without a code");
     assert!(!format!("{error} {error:?}").contains("Canary"), "{error:?}");
 }
 
