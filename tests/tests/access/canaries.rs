@@ -156,7 +156,7 @@ fn no_credential_of_the_relay_is_anywhere_but_at_the_relay() {
     search_memory(&scanner, running.process.id(), &pair, &source);
     server.faults().clear();
     let denied = || Fault::Fail(Failure::AccessDenied);
-    server.faults().every(Operation::CompleteMultipartUpload, denied());
+    server.faults().every(Operation::CompleteMultipart, denied());
     gate.open();
     let refused = running.finish().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(refused.code, 4, "{refused:#?}");
