@@ -161,8 +161,8 @@ mod tests {
     fn a_file_may_belong_to_root_or_to_the_user_and_to_nobody_else() {
         let path = Path::new("receipt-key.pem");
 
-        assert!(check_access(path, (ROOT, 0o440), 1000).is_ok());
-        assert!(check_access(path, (1000, 0o600), 1000).is_ok());
+        check_access(path, (ROOT, 0o440), 1000).unwrap();
+        check_access(path, (1000, 0o600), 1000).unwrap();
 
         let error = check_access(path, (1001, 0o440), 1000).unwrap_err();
         assert!(matches!(error, StoreError::ForeignOwner { owner: 1001, user: 1000, .. }));

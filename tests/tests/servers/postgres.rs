@@ -65,7 +65,8 @@ fn the_last_holder_of_a_shared_server_ends_it() {
     drop(first);
     second.new_database().unwrap();
     drop(second);
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    let refused = TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(!Path::new(&format!("/proc/{id}")).exists());
 }
 
