@@ -34,6 +34,9 @@ use tokio::time::{Duration, timeout};
 /// How long a relay may take to hear that a job is given up.
 const ABORT_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Threads that hash and compress, at most: each has memory of its own for compressed chunks.
+const ENCODERS_MAX: usize = 4;
+
 /// Runs blocking work on a thread for it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("blocking work does not panic")
@@ -42,7 +45,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// How the feed of a job works within the memory the edge may use.
 fn feed_settings(ctx: &Context, compress: Option<Compress>, chunk_size: ChunkSize) -> FeedSettings {
     let chunk = u64::from(chunk_size.bytes());
-    // Half of the memory holds chunks; the rest is for compressed copies and the connection.
+    // Half of the memory holds chunks, compressed or not; the rest is for compressing and the connection.
     // One is read into, one on its way through the encoder, one in flight: fewer cannot work.
     let chunks = (ctx.config.limits.memory.0 / 2 / chunk).clamp(3, 1024);
     let chunks = usize::try_from(chunks).expect("at most 1024");
@@ -54,8 +57,13 @@ fn feed_settings(ctx: &Context, compress: Option<Compress>, chunk_size: ChunkSiz
             Compress::Level(level) => Compression::Level(level),
         },
         buffers: BufferPool::new(chunks, chunk_size.bytes() as usize),
-        encoders: 1,
+        encoders: encoders(),
     }
+}
+
+/// Threads that hash and compress: as many as there are cores, up to what a link is likely to need.
+fn encoders() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(ENCODERS_MAX)
 }
 
 /// Shows how far a job is until it is dropped.

@@ -270,7 +270,9 @@ impl Plane {
     /// [`PlaneError::Missing`], or [`PlaneError::Blocked`] for anything but a regular file.
     pub fn open(&self, path: &RelPath) -> Result<StoredFile, PlaneError> {
         let stored = match self {
-            Self::File(plane) => Stored::File { file: plane.open(path)?, path: path.clone() },
+            Self::File(plane) => {
+                Stored::File { file: Arc::new(plane.open(path)?), path: path.clone() }
+            }
             Self::Object(plane) => Stored::Object(Arc::new(plane.open(path)?)),
         };
         Ok(StoredFile(stored))

@@ -33,7 +33,7 @@ use complete::Completion;
 use serde::Serialize;
 use shape::{Recipe, Shape, numbered};
 use skyspray_link::receive::ReceiveJob;
-use skyspray_link::seam::files::{FileKind, RelPath, Replace};
+use skyspray_link::seam::files::{BulkFile, FileKind, RelPath, Replace};
 use skyspray_wire::ids::{Generation, JobId, PartIndex};
 use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable};
 use staging::Staging;
@@ -417,6 +417,8 @@ fn open_files(
             for (at, bytes) in &joined.added {
                 file.write_all_at(bytes, *at).map_err(fail)?;
             }
+            let (tree, path) = (&staging.target.tree, staging.joined());
+            let file = Arc::new(BulkFile::for_writing(tree, &path, file));
             Ok(Files::One { file, joined: Arc::clone(joined) })
         }
         Recipe::Wrap(count) => {

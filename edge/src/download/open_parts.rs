@@ -1,7 +1,7 @@
 //! The staging files of parts: few of them are open at a time, however many parts there are, and
 //! none is closed before what was written to it is durable.
 
-use skyspray_link::seam::files::{Caching, Cause, File, FileError, RelPath, Tree};
+use skyspray_link::seam::files::{BulkFile, Caching, Cause, File, FileError, RelPath, Tree};
 use skyspray_wire::ids::PartIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,7 @@ struct Open {
 
 #[derive(Debug)]
 struct Slot {
-    file: Arc<dyn File>,
+    file: Arc<BulkFile>,
     /// Whether something was written that is not durable.
     dirty: bool,
 }
@@ -65,10 +65,11 @@ impl OpenParts {
     ///
     /// The host's.
     pub(super) fn file(&self, part: PartIndex) -> Result<Arc<dyn File>, FileError> {
-        self.take(part, false)
+        self.take(part, false).map(|file| Arc::clone(file.file()))
     }
 
-    /// Writes to the staging file of a part, which is made if it never was there.
+    /// Writes to the staging file of a part, which is made if it never was there. The bytes may be moved
+    /// about for that.
     ///
     /// # Errors
     ///
@@ -77,10 +78,11 @@ impl OpenParts {
         &self,
         part: PartIndex,
         offset: u64,
-        bytes: &[u8],
+        bytes: &mut [u8],
     ) -> Result<(), FileError> {
         let file = self.take(part, true)?;
-        file.write_all_at(bytes, offset)?;
+        let length = bytes.len();
+        file.write_from(bytes, 0..length, offset)?;
         // It may have been made durable or closed between being taken and the write.
         let mut open = lock(&self.open);
         open.slots.entry(part).or_insert(Slot { file, dirty: true }).dirty = true;
@@ -111,7 +113,7 @@ impl OpenParts {
         lock(&self.open).slots.len()
     }
 
-    fn take(&self, part: PartIndex, writes: bool) -> Result<Arc<dyn File>, FileError> {
+    fn take(&self, part: PartIndex, writes: bool) -> Result<Arc<BulkFile>, FileError> {
         let mut open = lock(&self.open);
         if let Some(slot) = open.slots.get_mut(&part) {
             slot.dirty |= writes;
@@ -129,6 +131,7 @@ impl OpenParts {
             }
             other => other?,
         };
+        let file = Arc::new(BulkFile::for_writing(tree, path, file));
         open.known.insert(part);
         open.slots.insert(part, Slot { file: Arc::clone(&file), dirty: writes });
         Ok(file)
@@ -145,7 +148,7 @@ impl OpenParts {
             })
         };
         // A file that is not open was made durable when it was closed.
-        file.map_or(Ok(()), |file| file.sync_data())
+        file.map_or(Ok(()), |file| file.file().sync_data())
     }
 }
 
@@ -172,7 +175,7 @@ fn make_room(open: &mut BTreeMap<PartIndex, Slot>) -> Result<(), FileError> {
     let clean = open.iter().find(|(_, slot)| !slot.dirty);
     let (&part, slot) = clean.or_else(|| open.first_key_value()).expect("some are open");
     if slot.dirty {
-        slot.file.sync_data()?;
+        slot.file.file().sync_data()?;
     }
     open.remove(&part);
     Ok(())
@@ -201,7 +204,7 @@ mod tests {
         let open = parts(&tree, 200);
         let all: Vec<PartIndex> = (0..200).map(PartIndex).collect();
         for &part in &all {
-            open.write(part, 0, &part.0.to_le_bytes()).unwrap();
+            open.write(part, 0, &mut part.0.to_le_bytes()).unwrap();
             assert!(open.open_count() <= OPEN_MAX);
         }
         open.sync(&all).unwrap();
@@ -221,8 +224,11 @@ mod tests {
     #[test]
     fn room_is_made_by_closing_what_has_nothing_to_lose() {
         let tree = MemoryTree::new(1 << 20);
+        let shared: Arc<dyn Tree> = Arc::new(tree.clone());
         let open_file = |name: &str| {
-            tree.create_new(&RelPath::parse(name).unwrap(), 0o600, Caching::Buffered).unwrap()
+            let path = RelPath::parse(name).unwrap();
+            let file = tree.create_new(&path, 0o600, Caching::Buffered).unwrap();
+            Arc::new(BulkFile::for_writing(&shared, &path, file))
         };
         let mut open = BTreeMap::from([
             (PartIndex(0), Slot { file: open_file("a"), dirty: true }),
@@ -240,13 +246,13 @@ mod tests {
     fn a_file_that_is_lost_is_not_made_again() {
         let tree = MemoryTree::new(1 << 20);
         let open = parts(&tree, 2);
-        open.write(PartIndex(0), 0, b"x").unwrap();
+        open.write(PartIndex(0), 0, &mut b"x".to_owned()).unwrap();
         open.close(PartIndex(0));
         tree.remove_file(&RelPath::parse("f0").unwrap()).unwrap();
         open.expect_there(std::iter::once(PartIndex(1)));
 
         for part in [0, 1] {
-            let error = open.write(PartIndex(part), 1, b"y").unwrap_err();
+            let error = open.write(PartIndex(part), 1, &mut b"y".to_owned()).unwrap_err();
             assert_eq!((error.op, error.cause), (Op::OpenWrite, Cause::Missing));
         }
     }
@@ -255,7 +261,7 @@ mod tests {
     fn a_part_that_cannot_be_made_durable_is_named() {
         let tree = MemoryTree::new(1 << 20);
         let open = parts(&tree, 1);
-        open.write(PartIndex(0), 0, b"x").unwrap();
+        open.write(PartIndex(0), 0, &mut b"x".to_owned()).unwrap();
         tree.fail_next(Op::SyncData, Fault::Io);
 
         let (part, error) = open.sync(&[PartIndex(0)]).unwrap_err();

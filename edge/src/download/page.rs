@@ -205,8 +205,13 @@ impl<W: Witness> Inner<W> {
 }
 
 impl<W: Witness> PageSink<W> {
-    /// Writes bytes of a part at their place. Blocks.
-    pub(super) fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Writes bytes of a part at their place; they may be moved about for that. Blocks.
+    pub(super) fn write(
+        &self,
+        part: PartIndex,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), Refusal> {
         let inner = &self.0;
         let written = inner.open.write(part, offset, bytes);
         written.map_err(|source| inner.fail(inner.write_fault(part, source)))?;
@@ -216,8 +221,13 @@ impl<W: Witness> PageSink<W> {
 }
 
 impl<W: Witness> Sink for PageSink<W> {
-    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
-        self.write(part, offset, chunk.as_ref())
+    fn write_chunk(
+        &self,
+        part: PartIndex,
+        offset: u64,
+        mut chunk: PooledBuf,
+    ) -> Result<(), Refusal> {
+        self.write(part, offset, chunk.bytes_mut())
     }
 
     fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {

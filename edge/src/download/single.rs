@@ -10,7 +10,9 @@ use crate::output::Reporter;
 use serde::{Deserialize, Serialize};
 use skyspray_dfu::join::Joined;
 use skyspray_link::receive::Sink;
-use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, PooledBuf, RelPath, Tree};
+use skyspray_link::seam::files::{
+    BulkFile, Cause, FileError, Fingerprint, PooledBuf, RelPath, Tree,
+};
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
 use skyspray_wire::message::PartInfo;
@@ -114,7 +116,7 @@ pub(super) enum Files {
     /// All into one file, at the places that joining gives them.
     One {
         /// The file.
-        file: Arc<dyn File>,
+        file: Arc<BulkFile>,
         /// The places.
         joined: Arc<Joined>,
     },
@@ -130,7 +132,7 @@ pub(super) enum Files {
 }
 
 impl Files {
-    fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
+    fn write(&self, part: PartIndex, offset: u64, bytes: &mut [u8]) -> Result<(), FileError> {
         match self {
             Self::One { file, joined } => {
                 let placed = joined.parts[part.0 as usize].within(offset, bytes.len() as u64);
@@ -138,7 +140,7 @@ impl Files {
                 let Some((skip, count, at)) = placed else { return Ok(()) };
                 let [skip, end] = [skip, skip + count]
                     .map(|at| usize::try_from(at).expect("within the bytes of a chunk"));
-                file.write_all_at(&bytes[skip..end], at)
+                file.write_from(bytes, skip..end, at)
             }
             Self::Each { parts, .. } => parts.write(part, offset, bytes),
         }
@@ -146,7 +148,7 @@ impl Files {
 
     fn sync(&self, changed: &[PartIndex]) -> Result<(), FileError> {
         match self {
-            Self::One { file, .. } => file.sync_data(),
+            Self::One { file, .. } => file.file().sync_data(),
             Self::Each { parts, directory, tree } => {
                 parts.sync(changed).map_err(|(_, error)| error)?;
                 // What the journal says of a staging file must not outlive its name.
@@ -202,8 +204,13 @@ impl FileSink {
 }
 
 impl FileSink {
-    /// Writes bytes of a part at their place. Blocks.
-    pub(super) fn write(&self, part: PartIndex, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Writes bytes of a part at their place; they may be moved about for that. Blocks.
+    pub(super) fn write(
+        &self,
+        part: PartIndex,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), Refusal> {
         let written = self.files.write(part, offset, bytes);
         written.map_err(|error| self.write_fault(error))?;
         self.tally.count();
@@ -212,8 +219,13 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn write_chunk(&self, part: PartIndex, offset: u64, chunk: PooledBuf) -> Result<(), Refusal> {
-        self.write(part, offset, chunk.as_ref())
+    fn write_chunk(
+        &self,
+        part: PartIndex,
+        offset: u64,
+        mut chunk: PooledBuf,
+    ) -> Result<(), Refusal> {
+        self.write(part, offset, chunk.bytes_mut())
     }
 
     fn sync(&self, parts: &[PartIndex]) -> Result<(), Refusal> {

@@ -85,7 +85,8 @@ impl Transfer {
         }
         let (all_sent, sent) = oneshot::channel();
         let Self { send, feed, sealer, seals } = self;
-        let lane = Lane { epoch: granted.epoch, streams: &mut opened, seals };
+        let (epoch, round_trip) = (granted.epoch, session.round_trip());
+        let lane = Lane { epoch, round_trip, streams: &mut opened, seals };
         let sending = async {
             send.run(feed, lane).await?;
             // The sealer is gone only when it failed, and then its error is what counts.

@@ -3,9 +3,6 @@
 use skyspray_wire::chunk::Encoding;
 use thiserror::Error;
 
-/// zstd level for chunks; above 1 the gain on live data is not worth its cost.
-const LEVEL_AUTO: i32 = 1;
-
 /// Bytes of each sample that decides whether a chunk is worth compressing.
 const SAMPLE_BYTES: usize = 4096;
 
@@ -15,7 +12,8 @@ const SAVING_DIVISOR: usize = 10;
 /// Whether and how chunks are compressed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Compression {
-    /// Level 1 where the data shrinks and the link is the bottleneck.
+    /// As hard as lets most of the file through, again and again; not at all where the link is faster
+    /// than compressing or the data do not shrink.
     #[default]
     Auto,
     /// Never.
@@ -41,64 +39,70 @@ pub enum CodecError {
     },
 }
 
+type Context = zstd::bulk::Compressor<'static>;
+
 /// Compresses chunks on one thread; keeps its working memory between chunks.
+#[derive(Default)]
 pub struct Compressor {
-    context: zstd::bulk::Compressor<'static>,
-    level: i32,
+    /// Made with the first chunk that is compressed, with the level it was made for.
+    context: Option<(Context, i32)>,
     scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for Compressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Compressor").field("level", &self.level).finish_non_exhaustive()
+        let level = self.context.as_ref().map(|&(_, level)| level);
+        f.debug_struct("Compressor").field("level", &level).finish_non_exhaustive()
     }
 }
 
 impl Compressor {
-    /// A compressor, or `None` where nothing is to be compressed.
-    ///
-    /// # Errors
-    ///
-    /// The compression library refuses the level.
-    pub fn try_new(compression: Compression) -> std::io::Result<Option<Self>> {
-        let level = match compression {
-            Compression::Off => return Ok(None),
-            Compression::Auto => LEVEL_AUTO,
-            Compression::Level(level) => i32::from(level),
-        };
-        let mut context = zstd::bulk::Compressor::new(level)?;
-        context.include_checksum(false)?;
-        Ok(Some(Self { context, level, scratch: Vec::new() }))
-    }
-
-    /// Compresses `chunk` into `out` if that saves enough. Returns the compressed length, or
-    /// `None` when the chunk should go raw. `out` must be as long as `chunk`.
-    pub fn compress(&mut self, chunk: &[u8], out: &mut [u8]) -> Option<usize> {
-        if !self.samples_shrink(chunk) {
+    /// Compresses `chunk` into `out` at a zstd level (1 to 19) if that saves enough. Returns the
+    /// compressed length, or `None` when the chunk should go raw. `out` must be as long as `chunk`.
+    pub fn compress(&mut self, level: i32, chunk: &[u8], out: &mut [u8]) -> Option<usize> {
+        let Self { context, scratch } = self;
+        let context = at_level(context, level)?;
+        if !samples_shrink(context, scratch, chunk) {
             return None;
         }
         let limit = chunk.len() - chunk.len() / SAVING_DIVISOR;
         // Too small a destination is how the library says that the data does not shrink.
-        self.context.compress_to_buffer(chunk, &mut out[..limit]).ok().filter(|&n| n > 0)
+        context.compress_to_buffer(chunk, &mut out[..limit]).ok().filter(|&n| n > 0)
     }
+}
 
-    /// Tries three samples, so that data that does not shrink costs little.
-    fn samples_shrink(&mut self, chunk: &[u8]) -> bool {
-        if chunk.len() < 3 * SAMPLE_BYTES {
-            return chunk.len() > 64;
+/// The context set to `level`. Without memory for one chunks go raw: that is slower, and right.
+fn at_level(context: &mut Option<(Context, i32)>, level: i32) -> Option<&mut Context> {
+    if context.as_ref().is_none_or(|&(_, made_for)| made_for != level) {
+        let made = (|| {
+            let mut context = Context::new(level)?;
+            context.include_checksum(false)?;
+            Ok::<_, std::io::Error>(context)
+        })();
+        match made {
+            Ok(made) => *context = Some((made, level)),
+            Err(error) => {
+                tracing::warn!(%error, level, "no compression");
+                return None;
+            }
         }
-        let starts = [0, chunk.len() / 2, chunk.len() - SAMPLE_BYTES];
-        self.scratch.resize(zstd::zstd_safe::compress_bound(SAMPLE_BYTES), 0);
-        let mut total = 0;
-        for start in starts {
-            let sample = &chunk[start..start + SAMPLE_BYTES];
-            total += self
-                .context
-                .compress_to_buffer(sample, &mut self.scratch[..])
-                .unwrap_or(SAMPLE_BYTES);
-        }
-        total < 3 * SAMPLE_BYTES - 3 * SAMPLE_BYTES / SAVING_DIVISOR
     }
+    context.as_mut().map(|(context, _)| context)
+}
+
+/// Tries three samples, so that data that does not shrink costs little.
+fn samples_shrink(context: &mut Context, scratch: &mut Vec<u8>, chunk: &[u8]) -> bool {
+    if chunk.len() < 3 * SAMPLE_BYTES {
+        return chunk.len() > 64;
+    }
+    let starts = [0, chunk.len() / 2, chunk.len() - SAMPLE_BYTES];
+    scratch.resize(zstd::zstd_safe::compress_bound(SAMPLE_BYTES), 0);
+    let mut total = 0;
+    for start in starts {
+        let sample = &chunk[start..start + SAMPLE_BYTES];
+        total += context.compress_to_buffer(sample, &mut scratch[..]).unwrap_or(SAMPLE_BYTES);
+    }
+    total < 3 * SAMPLE_BYTES - 3 * SAMPLE_BYTES / SAVING_DIVISOR
 }
 
 /// Decompresses chunks on one thread; keeps its working memory between chunks.
@@ -147,10 +151,10 @@ mod tests {
     #[test]
     fn text_shrinks_and_comes_back() {
         let text = b"2026-11-23,oslo,12.5,\"a, b\"\n".repeat(5000);
-        let mut compressor = Compressor::try_new(Compression::Auto).unwrap().unwrap();
+        let mut compressor = Compressor::default();
         let mut out = vec![0; text.len()];
 
-        let length = compressor.compress(&text, &mut out).unwrap();
+        let length = compressor.compress(1, &text, &mut out).unwrap();
 
         assert!(length < text.len() / 4, "{length}");
         let mut back = vec![0; text.len()];
@@ -164,17 +168,17 @@ mod tests {
         let mut reader = blake3::Hasher::new().finalize_xof();
         reader.fill(&mut noise);
         let mut out = vec![0; noise.len()];
-        let mut compressor = Compressor::try_new(Compression::Level(3)).unwrap().unwrap();
+        let mut compressor = Compressor::default();
 
-        assert_eq!(compressor.compress(&noise, &mut out), None);
+        assert_eq!(compressor.compress(3, &noise, &mut out), None);
     }
 
     #[test]
     fn a_body_that_lies_about_its_length_is_an_error() {
-        let mut compressor = Compressor::try_new(Compression::Auto).unwrap().unwrap();
+        let mut compressor = Compressor::default();
         let text = vec![b'a'; 50_000];
         let mut out = vec![0; text.len()];
-        let length = compressor.compress(&text, &mut out).unwrap();
+        let length = compressor.compress(1, &text, &mut out).unwrap();
         let mut decompressor = Decompressor::try_new().unwrap();
 
         let error = decompressor.decompress(&out[..length], &mut vec![0; 60_000]).unwrap_err();

@@ -2,16 +2,17 @@
 //! queue of chunks ready to go.
 
 use crate::codec::{self, Compression, Compressor};
+use crate::effort::{Effort, Interval};
 use crate::seam::files::{BufferPool, PooledBuf};
 use bytes::Bytes;
 use skyspray_wire::chunk::Encoding;
 use skyspray_wire::digest::ChunkValue;
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, PartIndex};
 use skyspray_wire::message::PartRuns;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -97,8 +98,11 @@ pub struct FeedSettings {
 #[derive(Debug)]
 pub struct Feed<E> {
     events: mpsc::Receiver<FeedEvent<E>>,
-    link_is_slow: Arc<AtomicBool>,
+    effort: Option<Shared>,
 }
+
+/// Set by the driver, which knows the link, and asked by the encoders before every chunk.
+type Shared = Arc<Mutex<Effort>>;
 
 impl<E> Feed<E> {
     /// The next event; `None` when the producer returned and everything was handed over.
@@ -111,10 +115,23 @@ impl<E> Feed<E> {
         !self.events.is_empty()
     }
 
-    /// Tells the encoders whether the link is slower than compressing, for [`Compression::Auto`].
-    pub fn set_link_slow(&self, slow: bool) {
-        self.link_is_slow.store(slow, Ordering::Relaxed);
+    /// The session that carries the next chunks takes so long there and back.
+    pub(crate) fn handle_path(&self, round_trip: Duration) {
+        if let Some(effort) = &self.effort {
+            lock(effort).handle_path(round_trip.as_secs_f64());
+        }
     }
+
+    /// Tells how the link did, for [`Compression::Auto`].
+    pub(crate) fn handle_interval(&self, interval: &Interval) {
+        if let Some(effort) = &self.effort {
+            lock(effort).handle_interval(interval);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the producer's thread hands its chunks to.
@@ -200,7 +217,7 @@ impl<E> Producer<E> {
 ///
 /// # Errors
 ///
-/// The host gives no thread, or the compression library cannot be set up.
+/// The host gives no thread.
 pub fn start<E, P>(settings: &FeedSettings, produce: P) -> std::io::Result<Feed<E>>
 where
     E: Send + 'static,
@@ -208,17 +225,24 @@ where
 {
     let (raw_sender, raw_receiver) = sync_channel(RAW_QUEUE);
     let (events, ready) = mpsc::channel(READY_QUEUE);
-    let link_is_slow = Arc::new(AtomicBool::new(false));
+    let encoders = settings.encoders.max(1);
+    let effort = (settings.compression == Compression::Auto)
+        .then(|| Arc::new(Mutex::new(Effort::new(encoders))));
+    let level = match settings.compression {
+        Compression::Level(level) => Some(i32::from(level)),
+        Compression::Auto | Compression::Off => None,
+    };
     // Encoders take turns at the queue; whoever holds the lock waits for the next chunk.
     let raw_receiver = Arc::new(Mutex::new(raw_receiver));
-    for _ in 0..settings.encoders.max(1) {
+    for _ in 0..encoders {
         let encoder = Encoder {
             raw: Arc::clone(&raw_receiver),
             events: events.clone(),
             chunk_size: settings.chunk_size,
-            adaptive: settings.compression == Compression::Auto,
-            link_is_slow: Arc::clone(&link_is_slow),
-            compressor: Compressor::try_new(settings.compression)?,
+            effort: effort.clone(),
+            level,
+            compressor: Compressor::default(),
+            scratch: Vec::new(),
         };
         thread::Builder::new().name("encode".to_owned()).spawn(move || encoder.run())?;
     }
@@ -234,50 +258,65 @@ where
             let _ = producer.events.blocking_send(FeedEvent::Failed(error));
         }
     })?;
-    Ok(Feed { events: ready, link_is_slow })
+    Ok(Feed { events: ready, effort })
 }
 
 struct Encoder<E> {
     raw: Arc<Mutex<Receiver<RawChunk>>>,
     events: mpsc::Sender<FeedEvent<E>>,
     chunk_size: ChunkSize,
-    adaptive: bool,
-    link_is_slow: Arc<AtomicBool>,
-    compressor: Option<Compressor>,
+    effort: Option<Shared>,
+    /// The level where it is not chosen anew for every chunk.
+    level: Option<i32>,
+    compressor: Compressor,
+    /// Room for a compressed chunk, once there was one.
+    scratch: Vec<u8>,
 }
 
 impl<E> Encoder<E> {
     fn run(mut self) {
-        let mut scratch = vec![0; self.compressor.as_ref().map_or(0, |_| self.scratch_bytes())];
         loop {
-            let next = self.raw.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let next = lock(&self.raw).recv();
             let Ok(raw) = next else { return };
-            let ready = self.encode(raw, &mut scratch);
+            let ready = self.encode(raw);
             if self.events.blocking_send(FeedEvent::Chunk(ready)).is_err() {
                 return;
             }
         }
     }
 
-    fn scratch_bytes(&self) -> usize {
-        self.chunk_size.bytes() as usize
-    }
-
-    fn encode(&mut self, raw: RawChunk, scratch: &mut [u8]) -> ReadyChunk {
-        let RawChunk { part, chunk, body } = raw;
+    fn encode(&mut self, raw: RawChunk) -> ReadyChunk {
+        let RawChunk { part, chunk, mut body } = raw;
+        let began = thread_cpu_seconds();
+        let level = self.effort.as_ref().map_or(self.level, |effort| lock(effort).level());
         let value = ChunkValue::of(self.chunk_size, chunk, body.as_ref());
-        let wanted = !self.adaptive || self.link_is_slow.load(Ordering::Relaxed);
-        let compressed = match &mut self.compressor {
-            Some(compressor) if wanted => compressor.compress(body.as_ref(), scratch),
-            _ => None,
-        };
+        let compressed = level.and_then(|level| {
+            let bytes = self.chunk_size.bytes() as usize;
+            self.scratch.resize(bytes, 0);
+            self.compressor.compress(level, body.as_ref(), &mut self.scratch)
+        });
+        if let Some(effort) = &self.effort {
+            let spent = thread_cpu_seconds() - began;
+            lock(effort).handle_encoded(level, body.as_ref().len(), spent);
+        }
         let encoding = codec::encoding(compressed);
-        let body = match compressed {
-            Some(length) => Bytes::copy_from_slice(&scratch[..length]),
+        if let Some(length) = compressed {
+            // Compressed chunks wait where the others do, so that the pool bounds them all.
+            body.space()[..length].copy_from_slice(&self.scratch[..length]);
+            body.set_len(length);
+        }
+        let body = if body.as_ref().len() <= SHORT_BODY {
             // A short body must not keep a whole buffer while it waits to be acknowledged.
-            None if body.as_ref().len() <= SHORT_BODY => Bytes::copy_from_slice(body.as_ref()),
-            None => Bytes::from_owner(body),
+            Bytes::copy_from_slice(body.as_ref())
+        } else {
+            Bytes::from_owner(body)
         };
         ReadyChunk { part, chunk, value, encoding, body }
     }
+}
+
+/// CPU time this thread has used. Says what a chunk costs whatever else the host does meanwhile.
+fn thread_cpu_seconds() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
 }

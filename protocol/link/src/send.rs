@@ -1,6 +1,7 @@
 //! The driver of a sending job: takes chunks from a feed, puts them on data streams, and feeds
 //! acknowledgements to the [`Sender`] machine, across any number of sessions.
 
+use crate::effort::Interval;
 use crate::feed::{Feed, FeedEvent, PartEnd, ReadyChunk};
 use crate::request::read_frame;
 use crate::session::{DataStream, SessionError};
@@ -24,9 +25,6 @@ const SEALS_WAITING_MAX: usize = 4096;
 
 /// Acknowledgement frames that may wait for the driver.
 const ACK_QUEUE: usize = 64;
-
-/// A link that carries less than this is slower than compressing, in bytes per second.
-const SLOW_LINK: f64 = 150e6;
 
 /// A receiver that acknowledges nothing for this long while chunks are in flight is stuck.
 const STALL_DEADLINE: Duration = Duration::from_secs(120);
@@ -88,6 +86,8 @@ struct Part {
 pub struct Lane<'a> {
     /// The lease of this session.
     pub epoch: Epoch,
+    /// How long the session takes there and back, as known at its start.
+    pub round_trip: Duration,
     /// Data streams; more may come while the job runs.
     pub streams: &'a mut mpsc::Receiver<DataStream>,
     /// Takes the seal of each part once all of it is durable.
@@ -166,6 +166,7 @@ impl SendJob {
         let (replies, mut acks) = mpsc::channel::<StreamReply>(ACK_QUEUE);
         let mut tasks: JoinSet<Result<(), SessionError>> = JoinSet::new();
         let mut gauge = Gauge::new();
+        feed.handle_path(lane.round_trip);
         let mut next: Option<Outgoing> = None;
         let mut heard = Instant::now();
         loop {
@@ -201,7 +202,11 @@ impl SendJob {
                 }
                 permit = work.reserve(), if next.is_some() => {
                     let outgoing = next.take().expect("one is next");
-                    gauge.count(outgoing.body.len(), feed);
+                    let raw_bytes = u64::from(outgoing.header.raw_length);
+                    let link_is_behind = feed.is_ahead() || !self.machine.has_room();
+                    if let Some(interval) = gauge.count(raw_bytes, link_is_behind) {
+                        feed.handle_interval(&interval);
+                    }
                     permit.expect("the queue lives as long as this loop").send(outgoing);
                 }
                 () = sleep_until(heard + STALL_DEADLINE), if self.machine.in_flight() > 0 => {
@@ -368,30 +373,31 @@ async fn read_replies(
     }
 }
 
-/// Judges whether the link is the bottleneck and slower than compressing.
+/// Measures how the link does.
 struct Gauge {
     since: Instant,
-    bytes: usize,
+    raw_bytes: u64,
     chunks: u32,
-    waiting: u32,
+    behind: u32,
 }
 
 impl Gauge {
     fn new() -> Self {
-        Self { since: Instant::now(), bytes: 0, chunks: 0, waiting: 0 }
+        Self { since: Instant::now(), raw_bytes: 0, chunks: 0, behind: 0 }
     }
 
-    /// Counts a body handed to a stream; others waiting behind it say that the link is behind.
-    fn count<E>(&mut self, bytes: usize, feed: &Feed<E>) {
-        self.bytes += bytes;
+    /// Counts a chunk handed to a stream, which may have had to wait for the link. Returns the interval
+    /// that ends with it, if one does.
+    fn count(&mut self, raw_bytes: u64, link_is_behind: bool) -> Option<Interval> {
+        self.raw_bytes += raw_bytes;
         self.chunks += 1;
-        self.waiting += u32::from(feed.is_ahead());
+        self.behind += u32::from(link_is_behind);
         let elapsed = self.since.elapsed();
-        if elapsed >= JUDGE_INTERVAL {
-            let rate = self.bytes as f64 / elapsed.as_secs_f64();
-            // A feed that is not ahead most of the time would only be slowed down further.
-            feed.set_link_slow(rate < SLOW_LINK && self.waiting * 2 > self.chunks);
-            *self = Self::new();
+        if elapsed < JUDGE_INTERVAL {
+            return None;
         }
+        let Self { raw_bytes, chunks, behind, .. } = std::mem::replace(self, Self::new());
+        let link_is_behind = behind * 2 > chunks;
+        Some(Interval { seconds: elapsed.as_secs_f64(), chunks, raw_bytes, link_is_behind })
     }
 }

@@ -4,7 +4,7 @@ use super::staged_file::StagedFile;
 use super::walk::Walk;
 use super::{Collected, Listed, Orphan, PartTarget, PlaneError, collect, list};
 use skyspray_link::seam::files::{
-    Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Tree,
+    BulkFile, Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Tree,
 };
 use skyspray_wire::ids::{ChunkSize, JobId};
 use std::collections::BTreeMap;
@@ -116,8 +116,8 @@ impl FilePlane {
         Ok(())
     }
 
-    pub(super) fn open(&self, path: &RelPath) -> Result<Arc<dyn File>, PlaneError> {
-        Ok(self.tree.open_read(path)?)
+    pub(super) fn open(&self, path: &RelPath) -> Result<BulkFile, PlaneError> {
+        Ok(BulkFile::open_read(&self.tree, path)?)
     }
 
     pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, PlaneError> {

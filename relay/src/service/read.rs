@@ -11,7 +11,7 @@ use crate::state::{READS_MAX, Relay, blocking, internal};
 use skyspray_link::codec::Compression;
 use skyspray_link::feed::{self, FeedSettings, PartEnd, Producer, Stopped};
 use skyspray_link::request::Exchange;
-use skyspray_link::seam::files::RelPath;
+use skyspray_link::seam::files::{PooledBuf, RelPath};
 use skyspray_link::send::{Lane, SendError, SendJob};
 use skyspray_link::session::{DataStream, SessionError};
 use skyspray_wire::ids::{ChunkIndex, Epoch, PartIndex};
@@ -140,7 +140,8 @@ async fn send(
     let mut feed = feed.map_err(|_| Refusal::new(RefusalCode::Busy, "no thread to read with"))?;
     // Seals are not sent: the digests of the parts went before.
     let (seals, mut sealed) = mpsc::channel(64);
-    let lane = Lane { epoch: READ_EPOCH, streams: &mut streams, seals: &seals };
+    let (epoch, round_trip) = (READ_EPOCH, greeted.session.round_trip());
+    let lane = Lane { epoch, round_trip, streams: &mut streams, seals: &seals };
     let drain = async { while sealed.recv().await.is_some() {} };
     let pass_on = async {
         while let Some(stream) = arriving.recv().await {
@@ -356,7 +357,7 @@ impl Reader {
                 let mut buffer = producer.buffer();
                 let length = size.length_of(chunk, info.length) as usize;
                 let offset = size.offset_of(chunk);
-                let read = read_full(&file, &mut buffer.space()[..length], offset);
+                let read = read_full(&file, &mut buffer, length, offset);
                 // Before the chunk goes: the last one that goes makes the file whole at the edge.
                 check_unchanged(&file, part, info)?;
                 read.map_err(|found| found.into_fault(part, offset, info.length))?;
@@ -400,10 +401,16 @@ impl Unread {
     }
 }
 
-fn read_full(file: &StoredFile, bytes: &mut [u8], offset: u64) -> Result<(), Unread> {
-    let mut read = 0;
-    while read < bytes.len() {
-        let more = file.read_at(&mut bytes[read..], offset + read as u64).map_err(Unread::Plane)?;
+fn read_full(
+    file: &StoredFile,
+    buffer: &mut PooledBuf,
+    length: usize,
+    offset: u64,
+) -> Result<(), Unread> {
+    let mut read = file.read_chunk(buffer, length, offset).map_err(Unread::Plane)?;
+    while read < length {
+        let rest = &mut buffer.space()[read..length];
+        let more = file.read_at(rest, offset + read as u64).map_err(Unread::Plane)?;
         if more == 0 {
             return Err(Unread::End { read });
         }

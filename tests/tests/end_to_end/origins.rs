@@ -75,7 +75,12 @@ async fn send(session: &Session, granted: &Granted) -> Vec<PartSeal> {
     let (streams, mut opened) = mpsc::channel(1);
     streams.send(session.open_chunks_to_relay().await.unwrap()).await.unwrap();
     let (seals, mut sealed) = mpsc::channel(2);
-    let lane = Lane { epoch: granted.epoch, streams: &mut opened, seals: &seals };
+    let lane = Lane {
+        epoch: granted.epoch,
+        round_trip: session.round_trip(),
+        streams: &mut opened,
+        seals: &seals,
+    };
     job.begin_session();
     job.reopened();
     job.run(&mut feed, lane).await.unwrap();

@@ -75,14 +75,14 @@ impl Completion {
         let fail = |source| staging.fault(source);
         let written = match (recipe, files) {
             (Recipe::Join(joined), Files::One { file, .. }) => {
-                whole(&**file, joined.length).map_err(fail)?;
-                self.place(&**file)?;
+                whole(&**file.file(), joined.length).map_err(fail)?;
+                self.place(&**file.file())?;
                 let written = Written { files: 1, bytes: joined.length };
                 clean_up(staging, &self.progress, written)?;
                 return Ok(written);
             }
             (Recipe::Cut(joined, cut), Files::One { file, .. }) => {
-                whole(&**file, joined.length).map_err(fail)?;
+                whole(&**file.file(), joined.length).map_err(fail)?;
                 cut::cut(staging, cut, &self.stop)?
             }
             (Recipe::Wrap(count), Files::Each { parts: open, .. }) => {

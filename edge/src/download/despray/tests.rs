@@ -90,7 +90,8 @@ impl Rig {
         let target = (files.clone(), "z:d/out".to_owned());
         let sink = FileSink::new(target, &parts, Arc::clone(&progress), Arc::default());
         for part in [0, 2] {
-            let written = sink.write(PartIndex(part), 0, &self.parts[part as usize]);
+            let mut bytes = self.parts[part as usize].clone();
+            let written = sink.write(PartIndex(part), 0, &mut bytes);
             let synced = written.and_then(|()| sink.sync(&[PartIndex(part)]));
             synced.map_err(|refusal| sink.take_fault().unwrap_or_else(|| refusal.into()))?;
         }

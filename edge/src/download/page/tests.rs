@@ -81,7 +81,7 @@ fn content(tree: &MemoryTree, name: &str) -> Option<Vec<u8>> {
 
 async fn receive(sink: &PageSink<Notes>, part: u32, bytes: &[u8]) -> Result<(), Refusal> {
     let part = PartIndex(part);
-    sink.write(part, 0, bytes)?;
+    sink.write(part, 0, &mut bytes.to_vec())?;
     sink.sync(&[part])?;
     sink.record(vec![(part, tree_of(bytes))]).await
 }
@@ -95,7 +95,7 @@ async fn a_file_has_its_name_when_it_is_whole_and_not_before() {
 
     receive(&sink, 0, &[1; 1024]).await.unwrap();
     assert_eq!(content(&tree, "a"), None);
-    sink.write(PartIndex(0), 1024, &[1; 976]).unwrap();
+    sink.write(PartIndex(0), 1024, &mut [1; 976]).unwrap();
     sink.sync(&[PartIndex(0)]).unwrap();
     sink.record(vec![(PartIndex(0), tree_of(&[1; 2000]))]).await.unwrap();
     receive(&sink, 2, b"hello").await.unwrap();
@@ -117,8 +117,8 @@ async fn a_file_with_another_digest_than_stated_replaces_nothing_and_spares_the_
     let before = tree.create_new(&path("a"), 0o600, Caching::Buffered).unwrap();
     before.write_all_at(b"before", 0).unwrap();
     let sink = sink_of(&tree, &[("a", b"hello"), ("b", b"world")], &notes);
-    sink.write(PartIndex(0), 0, b"hellO").unwrap();
-    sink.write(PartIndex(1), 0, b"world").unwrap();
+    sink.write(PartIndex(0), 0, &mut b"hellO".to_owned()).unwrap();
+    sink.write(PartIndex(1), 0, &mut b"world".to_owned()).unwrap();
     sink.sync(&[PartIndex(0), PartIndex(1)]).unwrap();
 
     let both = vec![(PartIndex(0), tree_of(b"hellO")), (PartIndex(1), tree_of(b"world"))];
@@ -171,7 +171,7 @@ async fn more_files_than_may_be_open_are_all_written() {
     let sink = sink(&tree, &files, Replace::Never, &notes);
     let parts: Vec<PartIndex> = (0..200).map(PartIndex).collect();
     for &part in &parts {
-        sink.write(part, 0, &part.0.to_le_bytes()).unwrap();
+        sink.write(part, 0, &mut part.0.to_le_bytes()).unwrap();
     }
     sink.sync(&parts).unwrap();
     let trees = parts.iter().map(|&part| (part, tree_of(&part.0.to_le_bytes()))).collect();

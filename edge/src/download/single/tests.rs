@@ -6,7 +6,7 @@ use crate::exit::{Exit, Explain as _};
 use crate::journal::{Begun, CommandKey, JobHeader, JobKind, Journal};
 use crate::output::Manner;
 use skyspray_dfu::join::Stored;
-use skyspray_link::seam::files::{Caching, Cause, Fault, MemoryTree, Op, RelPath};
+use skyspray_link::seam::files::{Caching, Cause, Fault, File, MemoryTree, Op, RelPath};
 use skyspray_wire::digest::{ChunkValue, Digest};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId};
 
@@ -74,6 +74,8 @@ impl Rig {
             footer: part.footer,
         });
         let joined = Joined::try_new(&stored.collect::<Vec<_>>(), b"", b"").unwrap();
+        let zone: Arc<dyn Tree> = Arc::new(self.zone.clone());
+        let file = Arc::new(BulkFile::for_writing(&zone, &name(), file));
         let files = Files::One { file, joined: Arc::new(joined) };
         FileSink::new((files, "z:out".into()), parts, Arc::new(progress), Arc::default())
     }
@@ -98,9 +100,9 @@ fn tree(bytes: &[u8]) -> PartTree {
 async fn parts_follow_each_other_and_what_is_recorded_survives_a_crash() {
     let rig = Rig::new();
     let sink = rig.sink(rig.create());
-    sink.write(PartIndex(2), 0, &[2; 1024]).unwrap();
-    sink.write(PartIndex(0), 1024, &[1; 476]).unwrap();
-    sink.write(PartIndex(0), 0, &[0; 1024]).unwrap();
+    sink.write(PartIndex(2), 0, &mut [2; 1024]).unwrap();
+    sink.write(PartIndex(0), 1024, &mut [1; 476]).unwrap();
+    sink.write(PartIndex(0), 0, &mut [0; 1024]).unwrap();
     sink.sync(&[PartIndex(0), PartIndex(2)]).unwrap();
     let whole = [vec![0; 1024], vec![1; 476]].concat();
     sink.record(vec![(PartIndex(0), tree(&whole)), (PartIndex(2), tree(&[2; 1024]))])
@@ -128,7 +130,7 @@ fn headers_and_footers_of_later_parts_are_left_out_wherever_chunks_are_cut() {
     let part = |byte: u8| [vec![b'('; 1000], vec![byte; 2000], vec![b')'; 2000]].concat();
     for (index, whole) in [part(b'1'), part(b'2')].iter().enumerate() {
         for (chunk, bytes) in whole.chunks(1024).enumerate().collect::<Vec<_>>().into_iter().rev() {
-            sink.write(PartIndex(index as u32), 1024 * chunk as u64, bytes).unwrap();
+            sink.write(PartIndex(index as u32), 1024 * chunk as u64, &mut bytes.to_vec()).unwrap();
         }
     }
 
@@ -153,7 +155,7 @@ async fn parts_in_files_of_their_own_survive_a_crash_with_their_names() {
     let progress = Arc::new(Progress::new(rig.log(), DesprayState::default(), reporter));
     let sink =
         FileSink::new((files, "z:out".into()), &[info(3), info(3)], progress, Arc::default());
-    sink.write(PartIndex(1), 0, b"two").unwrap();
+    sink.write(PartIndex(1), 0, &mut b"two".to_owned()).unwrap();
     sink.sync(&[PartIndex(1)]).unwrap();
     sink.record(vec![(PartIndex(1), self::tree(b"two"))]).await.unwrap();
     rig.zone.crash();
@@ -170,7 +172,7 @@ async fn a_full_disk_is_told_here_and_only_as_a_number_to_the_relay() {
     let sink = rig.sink(rig.create());
     rig.zone.fail_next(Op::Write, Fault::NoSpace);
 
-    let refusal = sink.write(PartIndex(0), 0, &[0; 1024]).unwrap_err();
+    let refusal = sink.write(PartIndex(0), 0, &mut [0; 1024]).unwrap_err();
 
     assert_eq!(refusal, Refusal::new(RefusalCode::PlaneFull, ""));
     assert_eq!(sink.take_fault().unwrap().code(), "target-full");

@@ -5,6 +5,7 @@
 //! async callers make them on blocking threads.
 
 pub mod buffer;
+pub mod bulk;
 pub mod error;
 pub mod fingerprint;
 pub mod memory;
@@ -20,6 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use buffer::{AlignedBuf, BUFFER_ALIGNMENT, BufferPool, PooledBuf};
+pub use bulk::BulkFile;
 pub use error::{Cause, FileError, Op};
 pub use fingerprint::{Fingerprint, SourceChange};
 pub use memory::{Fault, MemoryTree};
@@ -43,6 +45,10 @@ pub use path::{Escaped, PathError, RelPath};
 pub trait Tree: fmt::Debug + Send + Sync {
     /// Opens the regular file at `path` for reading.
     fn open_read(&self, path: &RelPath) -> Result<Arc<dyn File>, FileError>;
+
+    /// As [`Tree::open_read`], past the page cache where the file system can; see
+    /// [`File::direct_alignment`] for the outcome.
+    fn open_read_direct(&self, path: &RelPath) -> Result<Arc<dyn File>, FileError>;
 
     /// Makes a regular file that was not there before, for reading and writing.
     ///

@@ -155,6 +155,12 @@ impl PooledBuf {
         self.buffer.as_mut().expect("the buffer is here until the drop")
     }
 
+    /// The visible bytes, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len;
+        &mut self.space()[..len]
+    }
+
     /// Makes the first `len` bytes the visible ones; at first none are.
     ///
     /// Panics when the buffer is shorter.

@@ -123,6 +123,10 @@ impl Tree for MemoryTree {
         self.open_existing(Op::OpenRead, path)
     }
 
+    fn open_read_direct(&self, path: &RelPath) -> Result<Arc<dyn File>, FileError> {
+        self.open_existing(Op::OpenRead, path)
+    }
+
     fn create_new(
         &self,
         path: &RelPath,

@@ -133,6 +133,11 @@ impl Tree for OsTree {
         Ok(Arc::new(OsFile::new(handle, path.clone(), Caching::Buffered)))
     }
 
+    fn open_read_direct(&self, path: &RelPath) -> Result<Arc<dyn File>, FileError> {
+        let handle = self.open_file(Op::OpenRead, path, OFlags::RDONLY, Mode::empty())?;
+        Ok(Arc::new(OsFile::new(handle, path.clone(), Caching::Direct)))
+    }
+
     fn create_new(
         &self,
         path: &RelPath,
