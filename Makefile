@@ -42,8 +42,9 @@ check: ## Formatting, lints and the structure rules
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	.ci/check-structure
 
-bench: ## Throughput and CPU beside cp, rsync over ssh and curl to nginx, same file, same run
+bench: ## Every workload beside the programs people use for the same, in one run (BENCH_WORKLOADS=w1,w3 for some)
 	@.ci/install-test-tools
+	@.ci/install-bench-tools
 	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
 	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-bench
 	$(CARGO) run $(LOCKED) --release -p skyspray-dfu --example scan_speed

@@ -4,6 +4,7 @@ use crate::error::HarnessError;
 use crate::output::Output;
 use crate::process::{Launch, Process};
 use crate::wait;
+use serde_json::{Value, json};
 use std::fs;
 use std::process;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -36,6 +37,16 @@ pub(super) struct Usage {
 }
 
 impl Usage {
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "wall_seconds": self.wall_seconds,
+            "client_cpu_seconds": self.client_cpu_seconds,
+            "server_cpu_seconds": self.server_cpu_seconds,
+            "client_memory_bytes": self.client_memory_bytes,
+            "server_memory_bytes": self.server_memory_bytes,
+        })
+    }
+
     /// CPU time of both sides.
     pub(super) fn cpu_seconds(&self) -> f64 {
         self.client_cpu_seconds + self.server_cpu_seconds

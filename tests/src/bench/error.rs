@@ -1,0 +1,145 @@
+//! Why a bench has no result, or one of its contenders none.
+
+use crate::error::HarnessError;
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why there is no result.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The user stopped it.
+    #[error("interrupted")]
+    Interrupted,
+    /// A step failed.
+    #[error(transparent)]
+    Step(HarnessError),
+    /// Built without optimisation.
+    #[error("this is a debug build, whose figures mean nothing: run make bench")]
+    DebugBuild,
+    /// A variable of the environment is no usable number.
+    #[error("{name} is {text:?}, expected a number from 1 to {most}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What it is.
+        text: String,
+        /// The largest number it may be.
+        most: u64,
+    },
+    /// A workload was asked for that does not exist.
+    #[error("BENCH_WORKLOADS names {text:?}, expected some of {known}")]
+    Workload {
+        /// What it names.
+        text: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// A program of a peer is not installed.
+    #[error("{name} is not installed: .ci/install-bench-tools installs it or says how")]
+    Missing {
+        /// The program.
+        name: &'static str,
+    },
+    /// The temporary directory is in memory, where nothing is durable.
+    #[error("{} is in memory: name a directory on disk with TMPDIR", path.display())]
+    Volatile {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A peer's server took no connection.
+    #[error("{name} does not listen\n{log}")]
+    Deaf {
+        /// The program.
+        name: &'static str,
+        /// The end of what it logged.
+        log: String,
+    },
+    /// What arrived is not what was sent.
+    #[error("{contender} delivered other bytes than those sent")]
+    Differs {
+        /// Who delivered.
+        contender: &'static str,
+    },
+    /// A program did not say what the bench reads from it.
+    #[error("{program} did not say {what}")]
+    Unsaid {
+        /// The program.
+        program: &'static str,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The document has no place for a table.
+    #[error("{} has no {marker:?}", path.display())]
+    Marker {
+        /// The document.
+        path: PathBuf,
+        /// The line that is missing.
+        marker: String,
+    },
+    /// The certificates of the TLS peers cannot be made.
+    #[error("cannot make the certificates of the TLS peers")]
+    Certificates(#[from] rcgen::Error),
+    /// The signals that end the bench cannot be caught.
+    #[error("cannot watch for Ctrl-C")]
+    Signals(#[source] io::Error),
+    /// Some workloads have no result; the others have.
+    #[error("no result for {names}")]
+    Incomplete {
+        /// The workloads.
+        names: String,
+    },
+}
+
+impl BenchError {
+    /// The error and its causes on one line each.
+    pub(super) fn told(&self) -> String {
+        let mut told = self.to_string();
+        let mut below = self.source();
+        while let Some(cause) = below {
+            told.push_str(&format!("\nbecause: {cause}"));
+            below = cause.source();
+        }
+        told
+    }
+
+    /// The first line of it, for a cell of a table.
+    pub(super) fn brief(&self) -> String {
+        let brief = match self {
+            Self::Step(HarnessError::Failed { command, code, stderr }) => {
+                let program = command.split(' ').next().unwrap_or_default();
+                let said = stderr.lines().rev().find(|line| !line.trim().is_empty());
+                format!("{program} ended with {code}: {}", said.unwrap_or("it said nothing").trim())
+            }
+            other => other.to_string(),
+        };
+        brief.lines().next().unwrap_or_default().replace('|', "/")
+    }
+}
+
+impl From<HarnessError> for BenchError {
+    fn from(error: HarnessError) -> Self {
+        match error {
+            HarnessError::Interrupted => Self::Interrupted,
+            other => Self::Step(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_command_is_told_in_one_line_that_fits_a_table() {
+        let error = BenchError::Step(HarnessError::Failed {
+            command: "qcp -q a b".into(),
+            code: 1,
+            stderr: "first\na | b\n\n".into(),
+        });
+
+        assert_eq!(error.brief(), "qcp ended with 1: a / b");
+    }
+}

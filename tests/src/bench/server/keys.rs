@@ -1,0 +1,30 @@
+//! The certificates of the TLS peers.
+
+use super::write;
+use crate::bench::BenchError;
+use crate::error::HarnessError;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Makes a CA and a certificate for each side: `ca.pem`, and `.pem` and `.key` of `server` and
+/// `client`.
+pub(super) fn make(dir: &Path) -> Result<(), BenchError> {
+    let ca_key = KeyPair::generate()?;
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "bench CA");
+    write(&dir.join("ca.pem"), &ca.self_signed(&ca_key)?.pem())?;
+    let issuer = Issuer::new(ca, ca_key);
+    for (file, name) in [("server", "127.0.0.1"), ("client", "client.bench.invalid")] {
+        let key = KeyPair::generate()?;
+        let leaf = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
+        write(&dir.join(format!("{file}.pem")), &leaf.pem())?;
+        let path = dir.join(format!("{file}.key"));
+        write(&path, &key.serialize_pem())?;
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(&path, private).map_err(HarnessError::file(&path))?;
+    }
+    Ok(())
+}
