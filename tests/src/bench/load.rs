@@ -92,9 +92,8 @@ impl Load {
 }
 
 fn read(path: &Path) -> Result<(), HarnessError> {
-    let read = File::open(path).and_then(|file| {
-        io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut io::sink())
-    });
+    let read = File::open(path)
+        .and_then(|file| io::copy(&mut BufReader::with_capacity(1 << 20, file), &mut io::sink()));
     read.map(drop).map_err(HarnessError::file(path))
 }
 

@@ -39,11 +39,7 @@ impl Field {
     }
 
     /// The entry of a peer that needs no server.
-    fn alone(
-        &self,
-        name: &'static str,
-        (tool, arguments): (&'static str, Vec<OsString>),
-    ) -> Entry {
+    fn alone(&self, name: &'static str, (tool, arguments): (&'static str, Vec<OsString>)) -> Entry {
         entry(name, self.carrier(name, (tool, arguments), Server::None))
     }
 

@@ -48,7 +48,11 @@ impl Race {
     ///
     /// The product fails, or the host does. A peer that fails is out of the race, which its
     /// standing says.
-    pub(super) fn run(mut self, bench: &Bench<'_>, rounds: u32) -> Result<Vec<Standing>, BenchError> {
+    pub(super) fn run(
+        mut self,
+        bench: &Bench<'_>,
+        rounds: u32,
+    ) -> Result<Vec<Standing>, BenchError> {
         for round in 0..rounds {
             for slot in rotated(self.slots.len(), round) {
                 self.slot(bench, slot, round)?;

@@ -36,7 +36,11 @@ impl<'a> Report<'a> {
     }
 
     /// Takes note of a workload that has no result.
-    pub(super) fn add_failure(&mut self, workload: Workload, error: &BenchError) -> Result<(), BenchError> {
+    pub(super) fn add_failure(
+        &mut self,
+        workload: Workload,
+        error: &BenchError,
+    ) -> Result<(), BenchError> {
         eprintln!("\n{} has no result: {}", workload.id(), error.told());
         self.failures.push((workload, error.told()));
         self.write_json()
@@ -87,9 +91,10 @@ impl<'a> Report<'a> {
 
     fn json(&self) -> Value {
         let Settings { mib, seed, .. } = self.settings;
-        let failures = self.failures.iter().map(|(workload, reason)| {
-            json!({ "workload": workload.id(), "reason": reason })
-        });
+        let failures = self
+            .failures
+            .iter()
+            .map(|(workload, reason)| json!({ "workload": workload.id(), "reason": reason }));
         json!({
             "schema": "skyspray-bench-2",
             "version": env!("CARGO_PKG_VERSION"),

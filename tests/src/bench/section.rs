@@ -80,7 +80,11 @@ impl Section {
 }
 
 impl Beside {
-    fn judge<'a>(&self, own: &Standing, found: impl Fn(&'static str) -> Option<&'a Standing>) -> Bar {
+    fn judge<'a>(
+        &self,
+        own: &Standing,
+        found: impl Fn(&'static str) -> Option<&'a Standing>,
+    ) -> Bar {
         let (name, bound, what) = match *self {
             Self::Speed(name, least) => (name, Bound::AtLeast(least), "speed"),
             Self::Cpu(name, most) => (name, Bound::AtMost(most), "CPU time"),
@@ -97,9 +101,9 @@ impl Beside {
 
 /// The most any edge and any relay had resident, in MiB.
 fn peaks_mib<'a>(products: impl Iterator<Item = &'a Standing>) -> (f64, f64) {
-    products.map(Standing::peaks_mib).fold((0.0, 0.0), |most, peaks| {
-        (f64::max(most.0, peaks.0), f64::max(most.1, peaks.1))
-    })
+    products
+        .map(Standing::peaks_mib)
+        .fold((0.0, 0.0), |most, peaks| (f64::max(most.0, peaks.0), f64::max(most.1, peaks.1)))
 }
 
 #[cfg(test)]
@@ -119,11 +123,18 @@ mod tests {
         let section = judged(&[Beside::Speed("scp", 2.0), Beside::Cpu("scp", 0.6)]);
 
         let verdicts: Vec<_> = section.bars.iter().map(Bar::verdict).collect();
-        assert_eq!(verdicts, [Verdict::Reached, Verdict::Missed, Verdict::Reached, Verdict::Reached]);
+        assert_eq!(
+            verdicts,
+            [Verdict::Reached, Verdict::Missed, Verdict::Reached, Verdict::Reached]
+        );
         assert_eq!(section.bars[0].claim(), "speed of skyspray spray beside scp: at least 2 x");
         assert_eq!(section.bars[0].finding(), "2.00 [1.00-3.00] x");
         assert_eq!(section.bars[3].claim(), "memory of the relay: at most 128 MiB");
-        assert!(section.markdown().contains("| memory of the edge: at most 128 MiB | 3.00 MiB | reached |"));
+        assert!(
+            section
+                .markdown()
+                .contains("| memory of the edge: at most 128 MiB | 3.00 MiB | reached |")
+        );
         assert_eq!(section.json()["bars"][1]["verdict"], "MISSED");
     }
 

@@ -58,7 +58,7 @@ impl Standing {
             1 => format!("{:>6.0} MB/s", self.bytes as f64 / wall / 1e6),
             files => format!("{:>6.0} files/s", files as f64 / wall),
         };
-        format!("{:<34} {wall:>7.2} s  {speed}  {cpu:>6.2} CPU s", self.name)
+        format!("{:<42} {wall:>7.2} s  {speed}  {cpu:>6.2} CPU s", self.name)
     }
 
     fn spread(&self, figure: impl Fn(&Usage) -> f64) -> Spread {
@@ -113,11 +113,7 @@ impl Standing {
         self.ratio(other, |own, others| cost(self, own) / cost(other, others))
     }
 
-    fn ratio(
-        &self,
-        other: &Self,
-        of: impl Fn(&Usage, &Usage) -> f64,
-    ) -> Result<Spread, String> {
+    fn ratio(&self, other: &Self, of: impl Fn(&Usage, &Usage) -> f64) -> Result<Spread, String> {
         for standing in [self, other] {
             if let Some(reason) = standing.missing() {
                 return Err(format!("{}: {reason}", standing.name));

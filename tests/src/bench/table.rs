@@ -48,8 +48,7 @@ impl Table {
             Unit::Files => ("files/s", "CPU ms/file, both sides"),
         };
         let (faster, cpu) = (format!("{name} is faster by"), format!("{name}'s CPU is"));
-        let mut table =
-            Self::new(&["", speed, cost, "peak MiB, client / server", &faster, &cpu]);
+        let mut table = Self::new(&["", speed, cost, "peak MiB, client / server", &faster, &cpu]);
         for standing in standings {
             table.row(cells(standing, own, unit));
         }

@@ -1,6 +1,7 @@
-//! The bench: a spray beside `cp`, `rsync` over ssh and `curl` to nginx, same file, same run.
+//! The bench: every workload beside the programs people use for the same, in one run.
 //!
-//! `BENCH_MIB=512 BENCH_ROUNDS=2` makes it short; `BENCH_JSON=figures.json` keeps the figures.
+//! `BENCH_WORKLOADS=w1,w3` chooses, `BENCH_MIB=64 BENCH_ROUNDS=2` makes it short,
+//! `BENCH_JSON=figures.json` keeps the figures.
 
 use skyspray_tests::bench::{self, BenchError};
 use std::error::Error as _;

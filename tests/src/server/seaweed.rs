@@ -128,7 +128,8 @@ fn arguments(
         argument.push(value);
         argument
     };
-    let mut arguments = crate::args![
+    let mut arguments = vec![set("logdir", &dir.to_owned())];
+    arguments.extend(crate::args![
         "server",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
@@ -141,7 +142,7 @@ fn arguments(
         "-s3.autoCreateBucket=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-    ];
+    ]);
     let names = ["master", "volume", "filer", "s3"];
     for (name, pair) in names.iter().zip(ports.chunks_exact(2)) {
         arguments.push(format!("-{name}.port={}", pair[0]).into());

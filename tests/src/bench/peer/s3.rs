@@ -52,7 +52,8 @@ impl Rclone {
     fn copy(&self, from: &OsString, to: &OsString) -> Launch {
         let (config, ca) = (self.dir.join("rclone.conf"), self.dir.join("ca.pem"));
         Launch {
-            prefix: Vec::new(),
+            // rclone takes no authority of ours where the environment names others.
+            prefix: args!["env", "-u", "AWS_CA_BUNDLE"],
             program: self.program.clone(),
             arguments: args!["--config", &config, "--ca-cert", &ca, "copyto", from, to],
             log: self.dir.join("rclone.log"),
