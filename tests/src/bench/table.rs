@@ -116,7 +116,7 @@ mod tests {
     fn small_files_are_counted_by_file() {
         let own = standing("push", &[0.5]);
 
-        let table = Table::of_race(&[own.clone()], &own, Unit::Files).markdown();
+        let table = Table::of_race(std::slice::from_ref(&own), &own, Unit::Files).markdown();
 
         assert!(table.contains("| push | 2 | 1000.00 | 3 / 5 | 1 | 1 |"), "{table}");
     }
