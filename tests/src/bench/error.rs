@@ -1,5 +1,6 @@
 //! Why a bench has no result, or one of its contenders none.
 
+use crate::dial::DialError;
 use crate::error::HarnessError;
 use std::error::Error as _;
 use std::io;
@@ -71,6 +72,23 @@ pub enum BenchError {
         /// What was looked for.
         what: &'static str,
     },
+    /// Sessions ended that nobody ended.
+    #[error("{lost} of {sessions} sessions were lost")]
+    Lost {
+        /// Those that ended.
+        lost: usize,
+        /// All of them.
+        sessions: u64,
+    },
+    /// A command was done before it could be killed.
+    #[error("{command} was done before it could be killed: name a larger BENCH_MIB")]
+    NotCut {
+        /// The command line.
+        command: String,
+    },
+    /// There is no session.
+    #[error(transparent)]
+    Dial(#[from] DialError),
     /// The document has no place for a table.
     #[error("{} has no {marker:?}", path.display())]
     Marker {

@@ -28,6 +28,8 @@ pub(super) enum Beside {
     Speed(&'static str, f64),
     /// At most so many times the CPU time of a contender.
     Cpu(&'static str, f64),
+    /// One contender at least so many times the speed of another.
+    SpeedOf(&'static str, &'static str, f64),
 }
 
 impl Section {
@@ -85,17 +87,17 @@ impl Beside {
         own: &Standing,
         found: impl Fn(&'static str) -> Option<&'a Standing>,
     ) -> Bar {
-        let (name, bound, what) = match *self {
-            Self::Speed(name, least) => (name, Bound::AtLeast(least), "speed"),
-            Self::Cpu(name, most) => (name, Bound::AtMost(most), "CPU time"),
+        let (who, name, bound, what) = match *self {
+            Self::Speed(name, least) => (own.name, name, Bound::AtLeast(least), "speed"),
+            Self::Cpu(name, most) => (own.name, name, Bound::AtMost(most), "CPU time"),
+            Self::SpeedOf(who, name, least) => (who, name, Bound::AtLeast(least), "speed"),
         };
-        let other = found(name).ok_or_else(|| format!("{name} is no contender"));
-        let found = other.and_then(|other| match self {
-            Self::Speed(..) => own.speed_ratio(other),
-            Self::Cpu(..) => own.cpu_ratio(other),
+        let known = |name| found(name).ok_or_else(|| format!("{name} is no contender"));
+        let ratio = known(who).and_then(|who| match self {
+            Self::Cpu(..) => who.cpu_ratio(known(name)?),
+            Self::Speed(..) | Self::SpeedOf(..) => who.speed_ratio(known(name)?),
         });
-        let what = format!("{what} of {} beside {name}", own.name);
-        Bar { what, bound, unit: "x", found }
+        Bar { what: format!("{what} of {who} beside {name}"), bound, unit: "x", found: ratio }
     }
 }
 
@@ -136,6 +138,14 @@ mod tests {
                 .contains("| memory of the edge: at most 128 MiB | 3.00 MiB | reached |")
         );
         assert_eq!(section.json()["bars"][1]["verdict"], "MISSED");
+    }
+
+    #[test]
+    fn a_bar_may_be_between_any_two() {
+        let section = judged(&[Beside::SpeedOf("scp", "skyspray spray", 0.9)]);
+
+        assert_eq!(section.bars[0].claim(), "speed of scp beside skyspray spray: at least 0.9 x");
+        assert_eq!(section.bars[0].verdict(), Verdict::Missed);
     }
 
     #[test]

@@ -68,13 +68,13 @@ impl Settings {
 fn selected(asked: Option<&str>) -> Result<Vec<Workload>, BenchError> {
     let Some(text) = asked else { return Ok(Workload::ALL.to_vec()) };
     let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    let is_known = |name: &&str| Workload::ALL.iter().any(|workload| workload.id() == *name);
+    let is_known = |name: &&str| Workload::ALL.iter().any(|workload| workload.is_called(name));
     if names.is_empty() || !names.iter().all(is_known) {
         let known: Vec<_> = Workload::ALL.iter().map(|workload| workload.id()).collect();
         return Err(BenchError::Workload { text: text.to_owned(), known: known.join(",") });
     }
-    let wanted = Workload::ALL.into_iter().filter(|workload| names.contains(&workload.id()));
-    Ok(wanted.collect())
+    let is_wanted = |workload: &Workload| names.iter().any(|name| workload.is_called(name));
+    Ok(Workload::ALL.into_iter().filter(is_wanted).collect())
 }
 
 fn set(name: &str) -> Option<OsString> {
@@ -109,6 +109,7 @@ mod tests {
         let chosen = selected(Some("w3, w1,")).unwrap();
 
         assert_eq!(chosen, [Workload::Bulk, Workload::Small]);
+        assert_eq!(selected(Some("w7")).unwrap(), [Workload::Quoted]);
         assert_eq!(selected(None).unwrap(), Workload::ALL);
     }
 

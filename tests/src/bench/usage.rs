@@ -62,6 +62,20 @@ impl Usage {
         server: Option<u32>,
         (within, stop): (Duration, &dyn Fn() -> bool),
     ) -> Result<Self, HarnessError> {
+        Self::of_watched(launch, server, (within, stop), |_| Ok(())).map(|(usage, ())| usage)
+    }
+
+    /// As [`Usage::of`], and hands on what `look` sees of the command while it runs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Usage::of`], before those of `look`.
+    pub(super) fn of_watched<T>(
+        launch: &Launch,
+        server: Option<u32>,
+        (within, stop): (Duration, &dyn Fn() -> bool),
+        look: impl FnOnce(&Process) -> Result<T, HarnessError>,
+    ) -> Result<(Self, T), HarnessError> {
         let from = crate::process::length_of(&launch.log);
         if let Some(server) = server {
             forget_peaks(server);
@@ -71,17 +85,42 @@ impl Usage {
         let began = Instant::now();
         let mut command = Process::start(launch)?;
         let watch = Watch::begin(command.id(), server);
+        let seen = look(&command);
         let ended = Output::finish(&mut command, launch, (from, began), (within, stop));
         let client_cpu_seconds = reaped_cpu_seconds() - reaped_before;
         let (client_memory_bytes, server_memory_bytes) = watch.end();
         let output = ended?.done()?;
-        Ok(Self {
+        let usage = Self {
             wall_seconds: output.took.as_secs_f64(),
             client_cpu_seconds,
             server_cpu_seconds: server.map_or(0.0, settled_cpu_seconds) - serving_before,
             client_memory_bytes,
             server_memory_bytes,
-        })
+        };
+        Ok((usage, seen?))
+    }
+}
+
+/// Memory of one process in bytes: what it has resident, and the most it ever had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Memory {
+    pub(super) resident_bytes: u64,
+    pub(super) peak_bytes: u64,
+}
+
+impl Memory {
+    /// That of a running process; `None` when it is gone.
+    pub(super) fn of(id: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+    }
+
+    /// That in the text of `/proc/PID/status`.
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        Some(Self { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
     }
 }
 
@@ -97,7 +136,7 @@ fn reaped_cpu_seconds() -> f64 {
 }
 
 /// CPU time of a process, all below it, and all they have waited for.
-fn tree_cpu_seconds(root: u32) -> f64 {
+pub(super) fn tree_cpu_seconds(root: u32) -> f64 {
     tree(root).into_iter().filter_map(times).map(|times| times.own + times.reaped).sum()
 }
 
@@ -148,11 +187,7 @@ fn children(id: u32) -> Vec<u32> {
 
 /// The most memory any process of a tree ever had resident, in bytes.
 fn peak_memory_bytes(root: u32) -> u64 {
-    let peak = |id| {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
-    };
+    let peak = |id| Memory::of(id).map(|memory| memory.peak_bytes);
     tree(root).into_iter().filter_map(peak).max().unwrap_or(0)
 }
 
@@ -204,6 +239,16 @@ mod tests {
 
         assert_eq!(parse_times(stat), Some(Times { own: 2.0, reaped: 10.25 }));
         assert_eq!(parse_times("7 (a) S 1 7"), None);
+    }
+
+    #[test]
+    fn memory_is_what_is_resident_and_the_most_that_was() {
+        let status = "Name:\tVmRSS: 9\nVmPeak:\t 99 kB\nVmHWM:\t    8 kB\nVmRSS:\t    5 kB\n";
+
+        let memory = Memory { resident_bytes: 5 * 1024, peak_bytes: 8 * 1024 };
+        assert_eq!(Memory::parse(status), Some(memory));
+        assert_eq!(Memory::parse("Name:\tgone\n"), None);
+        assert!(Memory::of(process::id()).unwrap().resident_bytes > 0);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //! function that runs it and hands on its [`Section`].
 
 mod bulk;
+mod idle;
+mod quoted;
+mod resume;
 mod small;
 mod text;
+mod tree;
 
 use super::section::Section;
 use super::{Bench, BenchError};
@@ -19,11 +23,28 @@ pub(super) enum Workload {
     Small,
     /// Many small files.
     Medium,
+    /// csv with quotes into parts, and back.
+    Quoted,
+    /// A spray that is killed half way.
+    Resume,
+    /// Sessions on which nothing happens.
+    Idle,
+    /// A tree of very many entries.
+    Tree,
 }
 
 impl Workload {
     /// All, in the order they run.
-    pub(super) const ALL: [Self; 4] = [Self::Bulk, Self::Text, Self::Small, Self::Medium];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Bulk,
+        Self::Text,
+        Self::Small,
+        Self::Medium,
+        Self::Quoted,
+        Self::Resume,
+        Self::Idle,
+        Self::Tree,
+    ];
 
     /// What `BENCH_WORKLOADS`, the figures and the document call it.
     pub(super) fn id(self) -> &'static str {
@@ -32,7 +53,16 @@ impl Workload {
             Self::Text => "w2",
             Self::Small => "w3",
             Self::Medium => "w4",
+            Self::Quoted => "w6",
+            Self::Resume => "w8",
+            Self::Idle => "w9",
+            Self::Tree => "w10",
         }
+    }
+
+    /// Whether somebody who says this name means it.
+    pub(super) fn is_called(self, name: &str) -> bool {
+        name == self.id() || (self == Self::Quoted && name == "w7")
     }
 
     /// What it is, for people.
@@ -42,6 +72,10 @@ impl Workload {
             Self::Text => "one large file of text",
             Self::Small => "very many files of 4 KiB",
             Self::Medium => "many files of 256 KiB",
+            Self::Quoted => "csv with quotes into 8 parts (W6), and back (W7)",
+            Self::Resume => "a spray of which one side is killed half way",
+            Self::Idle => "sessions on which nothing happens",
+            Self::Tree => "a tree of very many entries",
         }
     }
 
@@ -56,6 +90,10 @@ impl Workload {
             Self::Text => text::run(bench),
             Self::Small => small::run(bench, small::SMALL),
             Self::Medium => small::run(bench, small::MEDIUM),
+            Self::Quoted => quoted::run(bench),
+            Self::Resume => resume::run(bench),
+            Self::Idle => idle::run(bench),
+            Self::Tree => tree::run(bench),
         }
     }
 }
