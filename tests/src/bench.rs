@@ -23,8 +23,10 @@ pub use error::BenchError;
 use crate::demo::interrupt::Interrupt;
 use report::Report;
 use settings::Settings;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
+use workload::store::client;
 
 /// What every workload knows of the run.
 struct Bench<'a> {
@@ -63,6 +65,15 @@ pub fn run() -> Result<(), BenchError> {
         println!("{} took {:.0} s", workload.id(), began.elapsed().as_secs_f64());
     }
     report.conclude()
+}
+
+/// Whether these arguments of a process make it a side of a workload, and what came of it: some
+/// contenders are processes of the bench itself.
+pub fn side_of(arguments: &[OsString]) -> Option<Result<(), BenchError>> {
+    match arguments {
+        [command, order] if command == client::COMMAND => Some(client::run(Path::new(order))),
+        _ => None,
+    }
 }
 
 /// Refuses a directory in memory.

@@ -9,6 +9,8 @@ use std::fmt;
 pub(super) enum Bound {
     AtLeast(f64),
     AtMost(f64),
+    /// At most, and in every round.
+    Never(f64),
 }
 
 /// One thing a workload must show.
@@ -33,12 +35,13 @@ pub(super) enum Verdict {
 }
 
 impl Bar {
-    /// Decided by the median, and for [`Bar::of_peak`] by the most.
+    /// Decided by the median, but for [`Bound::Never`].
     pub(super) fn verdict(&self) -> Verdict {
         let Ok(found) = &self.found else { return Verdict::Unmeasured };
         let reached = match self.bound {
             Bound::AtLeast(least) => found.median >= least,
             Bound::AtMost(most) => found.median <= most,
+            Bound::Never(most) => found.most <= most,
         };
         if reached { Verdict::Reached } else { Verdict::Missed }
     }
@@ -47,7 +50,7 @@ impl Bar {
     pub(super) fn of_peak(side: &str, most_mib: f64, peak_mib: f64) -> Self {
         Self {
             what: format!("memory of {side}"),
-            bound: Bound::AtMost(most_mib),
+            bound: Bound::Never(most_mib),
             unit: "MiB",
             found: Ok(Spread::single(peak_mib)),
         }
@@ -58,6 +61,7 @@ impl Bar {
         let (word, number) = match self.bound {
             Bound::AtLeast(number) => ("at least", number),
             Bound::AtMost(number) => ("at most", number),
+            Bound::Never(number) => ("never above", number),
         };
         format!("{}: {word} {number} {}", self.what, self.unit)
     }
@@ -74,6 +78,7 @@ impl Bar {
         let (bound, number) = match self.bound {
             Bound::AtLeast(number) => ("at_least", number),
             Bound::AtMost(number) => ("at_most", number),
+            Bound::Never(number) => ("never_above", number),
         };
         let (found, reason) = match &self.found {
             Ok(spread) => (spread.json(), Value::Null),
@@ -116,6 +121,15 @@ mod tests {
         assert_eq!(bar(Bound::AtLeast(2.1), found()).verdict(), Verdict::Missed);
         assert_eq!(bar(Bound::AtMost(2.0), found()).verdict(), Verdict::Reached);
         assert_eq!(bar(Bound::AtMost(1.9), found()).verdict(), Verdict::Missed);
+    }
+
+    #[test]
+    fn what_must_never_be_is_decided_by_the_worst_round() {
+        let found = || Ok(Spread::of(vec![1.0, 2.0, 9.0]));
+
+        assert_eq!(bar(Bound::Never(8.9), found()).verdict(), Verdict::Missed);
+        assert_eq!(bar(Bound::Never(9.0), found()).verdict(), Verdict::Reached);
+        assert_eq!(bar(Bound::Never(9.0), found()).json()["never_above"], 9.0);
     }
 
     #[test]

@@ -86,6 +86,9 @@ pub enum BenchError {
         /// The command line.
         command: String,
     },
+    /// The client of an object store failed.
+    #[error("the client of the store failed")]
+    Store(#[from] object_store::Error),
     /// There is no session.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -128,7 +131,9 @@ impl BenchError {
         let brief = match self {
             Self::Step(HarnessError::Failed { command, code, stderr }) => {
                 let program = command.split(' ').next().unwrap_or_default();
-                let said = stderr.lines().rev().find(|line| !line.trim().is_empty());
+                let lines = || stderr.lines().filter(|line| !line.trim().is_empty());
+                let is_error = |line: &&str| line.to_ascii_lowercase().contains("error");
+                let said = lines().find(is_error).or_else(|| lines().next_back());
                 format!("{program} ended with {code}: {}", said.unwrap_or("it said nothing").trim())
             }
             other => other.to_string(),
@@ -159,5 +164,16 @@ mod tests {
         });
 
         assert_eq!(error.brief(), "qcp ended with 1: a / b");
+    }
+
+    #[test]
+    fn the_line_that_tells_of_an_error_is_the_one_that_is_told() {
+        let error = BenchError::Step(HarnessError::Failed {
+            command: "skyspray-edge push".into(),
+            code: 2,
+            stderr: "note\nerror: unexpected argument\n\nFor more, try '--help'.\n".into(),
+        });
+
+        assert_eq!(error.brief(), "skyspray-edge ended with 2: error: unexpected argument");
     }
 }

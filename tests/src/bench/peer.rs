@@ -2,6 +2,7 @@
 
 pub(super) mod http;
 pub(super) mod local;
+pub(super) mod null;
 pub(super) mod own;
 pub(super) mod qcp;
 pub(super) mod rsyncd;

@@ -131,11 +131,11 @@ mod tests {
         );
         assert_eq!(section.bars[0].claim(), "speed of skyspray spray beside scp: at least 2 x");
         assert_eq!(section.bars[0].finding(), "2.00 [1.00-3.00] x");
-        assert_eq!(section.bars[3].claim(), "memory of the relay: at most 128 MiB");
+        assert_eq!(section.bars[3].claim(), "memory of the relay: never above 128 MiB");
         assert!(
             section
                 .markdown()
-                .contains("| memory of the edge: at most 128 MiB | 3.00 MiB | reached |")
+                .contains("| memory of the edge: never above 128 MiB | 3.00 MiB | reached |")
         );
         assert_eq!(section.json()["bars"][1]["verdict"], "MISSED");
     }

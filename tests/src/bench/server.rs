@@ -1,10 +1,12 @@
 //! The servers of the peers: instances of our own, on ports the system chose, with keys made for
 //! this run. They end with the workload.
 
+pub(super) mod iperf;
 pub(super) mod keys;
 pub(super) mod nginx;
 pub(super) mod rsyncd;
 pub(super) mod sshd;
+pub(super) mod store;
 
 use super::BenchError;
 use crate::error::HarnessError;
@@ -15,6 +17,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,6 +87,14 @@ fn run(program: &Path, arguments: Vec<OsString>, log: &Path) -> Result<(), Harne
 /// Writes a file of a server's directory.
 fn write(path: &Path, text: &str) -> Result<(), HarnessError> {
     fs::write(path, text).map_err(HarnessError::file(path))
+}
+
+/// Writes a file that only its user can read, from its first byte on.
+pub(super) fn write_private(path: &Path, text: &str) -> Result<(), HarnessError> {
+    write(path, "")?;
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(path, private).map_err(HarnessError::file(path))?;
+    write(path, text)
 }
 
 /// Makes a directory and all above it.

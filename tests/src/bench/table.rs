@@ -47,7 +47,7 @@ impl Table {
             Unit::Bytes => ("MB/s", "CPU s/GiB, both sides"),
             Unit::Files => ("files/s", "CPU ms/file, both sides"),
         };
-        let (faster, cpu) = (format!("{name} is faster by"), format!("{name}'s CPU is"));
+        let (faster, cpu) = (format!("{name} is faster by"), format!("CPU of {name} is"));
         let mut table = Self::new(&["", speed, cost, "peak MiB, client / server", &faster, &cpu]);
         for standing in standings {
             table.row(cells(standing, own, unit));
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(
             table,
             "| | MB/s | CPU s/GiB, both sides | peak MiB, client / server | spray is faster by | \
-             spray's CPU is |\n|---|---|---|---|---|---|\n\
+             CPU of spray is |\n|---|---|---|---|---|---|\n\
              | spray | 805 [537-1074] | 3.00 [2.00-4.00] (1.50 + 1.50) | 3 / 5 | 1 | 1 |\n\
              | scp | 403 [268-537] | 6.00 [4.00-8.00] (3.00 + 3.00) | 3 / 5 | 2.00 x | 0.50 x |\n\
              | qcp | absent: qcp is not installed | | | | |\n"

@@ -201,13 +201,13 @@ fn forget_peaks(server: u32) {
 
 /// A thread that looks at the memory of both sides while a command runs: the figures of a process
 /// are gone with it.
-struct Watch {
+pub(super) struct Watch {
     end: SyncSender<()>,
     thread: JoinHandle<(u64, u64)>,
 }
 
 impl Watch {
-    fn begin(client: u32, server: Option<u32>) -> Self {
+    pub(super) fn begin(client: u32, server: Option<u32>) -> Self {
         let (end, ended) = sync_channel(1);
         let thread = thread::spawn(move || {
             let mut peaks = (0, 0);
@@ -222,7 +222,8 @@ impl Watch {
         Self { end, thread }
     }
 
-    fn end(self) -> (u64, u64) {
+    /// The most any one process of the client and of the server had resident since, in bytes.
+    pub(super) fn end(self) -> (u64, u64) {
         // The thread waits for this alone, so it is there to hear it.
         let _ = self.end.send(());
         self.thread.join().expect("reading /proc does not panic")

@@ -2,10 +2,12 @@
 //! function that runs it and hands on its [`Section`].
 
 mod bulk;
+mod ceilings;
 mod idle;
 mod quoted;
 mod resume;
 mod small;
+pub(super) mod store;
 mod text;
 mod tree;
 
@@ -31,11 +33,15 @@ pub(super) enum Workload {
     Idle,
     /// A tree of very many entries.
     Tree,
+    /// A spray to an object store.
+    Store,
+    /// What the machine allows.
+    Ceilings,
 }
 
 impl Workload {
     /// All, in the order they run.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Bulk,
         Self::Text,
         Self::Small,
@@ -44,6 +50,8 @@ impl Workload {
         Self::Resume,
         Self::Idle,
         Self::Tree,
+        Self::Store,
+        Self::Ceilings,
     ];
 
     /// What `BENCH_WORKLOADS`, the figures and the document call it.
@@ -57,6 +65,8 @@ impl Workload {
             Self::Resume => "w8",
             Self::Idle => "w9",
             Self::Tree => "w10",
+            Self::Store => "w11",
+            Self::Ceilings => "ceilings",
         }
     }
 
@@ -76,6 +86,8 @@ impl Workload {
             Self::Resume => "a spray of which one side is killed half way",
             Self::Idle => "sessions on which nothing happens",
             Self::Tree => "a tree of very many entries",
+            Self::Store => "a spray to an object store beside the relay's client alone",
+            Self::Ceilings => "what the machine allows",
         }
     }
 
@@ -94,6 +106,8 @@ impl Workload {
             Self::Resume => resume::run(bench),
             Self::Idle => idle::run(bench),
             Self::Tree => tree::run(bench),
+            Self::Store => store::run(bench),
+            Self::Ceilings => ceilings::run(bench),
         }
     }
 }

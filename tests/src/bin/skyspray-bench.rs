@@ -8,7 +8,8 @@ use std::error::Error as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match bench::run() {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    match bench::side_of(&arguments).unwrap_or_else(bench::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(BenchError::Interrupted) => {
             eprintln!("\ninterrupted; everything is removed");

@@ -1,11 +1,8 @@
 //! The certificates of the TLS peers.
 
-use super::write;
+use super::{write, write_private};
 use crate::bench::BenchError;
-use crate::error::HarnessError;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Makes a CA and a certificate for each side: `ca.pem`, and `.pem` and `.key` of `server` and
@@ -21,10 +18,7 @@ pub(super) fn make(dir: &Path) -> Result<(), BenchError> {
         let key = KeyPair::generate()?;
         let leaf = CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
         write(&dir.join(format!("{file}.pem")), &leaf.pem())?;
-        let path = dir.join(format!("{file}.key"));
-        write(&path, &key.serialize_pem())?;
-        let private = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(&path, private).map_err(HarnessError::file(&path))?;
+        write_private(&dir.join(format!("{file}.key")), &key.serialize_pem())?;
     }
     Ok(())
 }

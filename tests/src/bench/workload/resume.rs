@@ -5,9 +5,10 @@ use crate::args;
 use crate::bench::bar::{Bar, Bound};
 use crate::bench::load::Load;
 use crate::bench::peer::own::{SPRAY, Spray};
-use crate::bench::section::Section;
+use crate::bench::section::{MEMORY_MIB_MAX, Section};
 use crate::bench::summary::Spread;
 use crate::bench::table::Table;
+use crate::bench::usage::Watch;
 use crate::bench::{Bench, BenchError};
 use crate::check::stored_parts;
 use crate::kill::Victim;
@@ -35,6 +36,8 @@ struct Turn {
     seconds: f64,
     /// What all relays wrote, to the plane and to the catalogue.
     written_bytes: u64,
+    /// The most the last edge and the last relay had resident, in MiB.
+    peaks_mib: (f64, f64),
     /// Chunks the run that came to the end found at the relay and did not send.
     chunks_held: u64,
 }
@@ -120,12 +123,15 @@ fn spray(
             }
         }
     }
+    let watch = Watch::begin(running.process.id(), Some(pair.relay.process().id()));
     let mut output = running.finish_within(PATIENCE, &|| bench.stop.asked())?;
     // To be tried again: the same command goes on.
     while output.code == 5 && began.elapsed() < PATIENCE {
         output = pair.edge.start(words.clone())?.finish_within(PATIENCE, &|| bench.stop.asked())?;
     }
     let seconds = began.elapsed().as_secs_f64();
+    let (edge, relay) = watch.end();
+    let peaks_mib = (edge as f64 / MIB, relay as f64 / MIB);
     let chunks_held = held(&output.done()?)?;
     written += pair.relay.process().used().written_bytes - before;
     if !load.is_joined(&stored_parts(&pair.relay.plane, LOGICAL)?)? {
@@ -133,7 +139,7 @@ fn spray(
     }
     pair.relay.admin(args!["file", "remove", &pair.target(LOGICAL)])?.done()?;
     rustix::fs::sync();
-    Ok(Turn { seconds, written_bytes: written, chunks_held })
+    Ok(Turn { seconds, written_bytes: written, peaks_mib, chunks_held })
 }
 
 fn command(pair: &Pair, load: &Load) -> Vec<OsString> {
@@ -177,18 +183,24 @@ fn section(mib: u64, rounds: u32, found: &[Round]) -> Section {
             row.push(format!("{more:.1}"));
             bars.push(Bar {
                 what: format!("bytes written again, {}", told(victim)),
-                bound: Bound::AtMost(IN_FLIGHT_MIB),
+                bound: Bound::Never(IN_FLIGHT_MIB),
                 unit: "MiB",
                 found: Ok(more),
             });
         }
         table.row(row);
     }
+    let turns = || found.iter().flat_map(|round| [round.whole, round.edge, round.relay]);
+    let peak = |side: fn(Turn) -> f64| turns().map(side).fold(0.0, f64::max);
+    bars.push(Bar::of_peak("the edge", MEMORY_MIB_MAX, peak(|turn| turn.peaks_mib.0)));
+    bars.push(Bar::of_peak("the relay", MEMORY_MIB_MAX, peak(|turn| turn.peaks_mib.1)));
     let json_of = |turn: Turn| {
         json!({
             "seconds": turn.seconds,
             "written_bytes": turn.written_bytes,
             "chunks_held": turn.chunks_held,
+            "edge_memory_mib": turn.peaks_mib.0,
+            "relay_memory_mib": turn.peaks_mib.1,
         })
     };
     let turns = found.iter().map(|round| {

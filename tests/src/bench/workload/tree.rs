@@ -68,7 +68,7 @@ impl Looker {
                 (locate("skyspray-edge")?, words)
             }
             // The size of each has to be asked for, as everybody who carries it must.
-            Self::Find => (program("find")?, args![tree, "-size", "+1T"]),
+            Self::Find => (program("find")?, args![tree, "-size", "+1000G"]),
             Self::Rsync => {
                 (program("rsync")?, args!["-a", "--dry-run", tree, &root.join("nowhere/")])
             }
@@ -172,7 +172,8 @@ fn first_byte(
     }
     running.process.kill();
     // The relay may still be at work for the session that is gone.
-    wait::poll(PATIENCE, || fs::remove_dir_all(pair.relay.plane.join(&directory)).ok());
+    let target = pair.relay.plane.join(&directory);
+    wait::poll(PATIENCE, || crate::bench::peer::remove(&target).ok());
     empty(&pair.relay.plane)?;
     Ok(seconds)
 }
