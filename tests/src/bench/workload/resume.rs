@@ -49,6 +49,16 @@ struct Round {
     relay: Turn,
 }
 
+impl Round {
+    fn turn(&self, victim: Option<Victim>) -> Turn {
+        match victim {
+            None => self.whole,
+            Some(Victim::Edge) => self.edge,
+            Some(Victim::Relay) => self.relay,
+        }
+    }
+}
+
 pub(super) fn run(bench: &Bench<'_>) -> Result<Section, BenchError> {
     let rounds = bench.settings.rounds(ROUNDS);
     let mut pair = Pair::try_start()?;
@@ -164,12 +174,8 @@ fn section(mib: u64, rounds: u32, found: &[Round]) -> Section {
         "MiB written more than alone",
     ]);
     let mut bars = Vec::new();
-    let sides: [(Option<Victim>, fn(&Round) -> Turn); 3] = [
-        (None, |round| round.whole),
-        (Some(Victim::Edge), |round| round.edge),
-        (Some(Victim::Relay), |round| round.relay),
-    ];
-    for (victim, turn) in sides {
+    for victim in [None, Some(Victim::Edge), Some(Victim::Relay)] {
+        let turn = |round: &Round| round.turn(victim);
         let more = spread(&|round| {
             (turn(round).written_bytes as f64 - round.whole.written_bytes as f64) / MIB
         });
