@@ -54,7 +54,7 @@ impl Race {
         rounds: u32,
     ) -> Result<Vec<Standing>, BenchError> {
         for round in 0..rounds {
-            for slot in rotated(self.slots.len(), round) {
+            for slot in order(self.slots.len(), round) {
                 self.slot(bench, slot, round)?;
             }
         }
@@ -91,10 +91,21 @@ impl Race {
     }
 }
 
-/// The numbers of the slots, another one first in each round, so that nobody always follows the
-/// same neighbour.
-fn rotated(slots: usize, round: u32) -> impl Iterator<Item = usize> {
-    (0..slots).map(move |index| (index + round as usize) % slots)
+/// The numbers of the slots in the order of a round: another one first each time, and with other
+/// steps, so that nobody always follows the same neighbour.
+fn order(slots: usize, round: u32) -> impl Iterator<Item = usize> {
+    // Steps that come by every slot.
+    let steps: Vec<_> = (1..slots.max(2)).filter(|&step| is_coprime(step, slots)).collect();
+    let (round, step) = (round as usize, steps[round as usize % steps.len()]);
+    (0..slots).map(move |index| (round + index * step) % slots)
+}
+
+/// Whether two numbers have no divisor in common but 1.
+fn is_coprime(mut one: usize, mut other: usize) -> bool {
+    while other != 0 {
+        (one, other) = (other, one % other);
+    }
+    one == 1
 }
 
 /// Lets a contender carry its load; in the first round looks at what it delivered.
@@ -122,13 +133,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_round_begins_with_another_slot_and_keeps_the_order() {
-        let order = |round| rotated(3, round).collect::<Vec<_>>();
+    fn each_round_begins_with_another_slot_and_takes_other_steps() {
+        let of = |slots, round| order(slots, round).collect::<Vec<_>>();
 
-        assert_eq!(order(0), [0, 1, 2]);
-        assert_eq!(order(1), [1, 2, 0]);
-        assert_eq!(order(5), [2, 0, 1]);
-        assert_eq!(rotated(0, 4).count(), 0);
+        assert_eq!(of(3, 0), [0, 1, 2]);
+        assert_eq!(of(3, 1), [1, 0, 2]);
+        assert_eq!(of(3, 2), [2, 0, 1]);
+        assert_eq!(of(8, 1), [1, 4, 7, 2, 5, 0, 3, 6]);
+        assert_eq!((of(0, 4), of(1, 7), of(2, 3)), (vec![], vec![0], vec![1, 0]));
+    }
+
+    #[test]
+    fn every_slot_has_its_turn_in_every_round() {
+        for slots in 0..14 {
+            for round in 0..20 {
+                let mut taken: Vec<_> = order(slots, round).collect();
+                taken.sort_unstable();
+                assert!(taken.into_iter().eq(0..slots), "{slots} slots, round {round}");
+            }
+        }
     }
 
     #[test]

@@ -160,3 +160,25 @@ fn allow_sockets() {
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::bar::Verdict;
+
+    #[test]
+    fn what_sessions_cost_is_counted_above_the_relay_that_had_none() {
+        let turn = |before_mib, with_mib| Turn {
+            before_mib,
+            with_mib,
+            peak_mib: with_mib + 1.0,
+            cpu_seconds_per_minute: 0.5,
+        };
+
+        let section = section(1024, 2, &[turn(16.0, 48.0), turn(16.0, 81.0)]);
+
+        assert_eq!(section.bars[0].finding(), "48.50 [32.00-65.00] MiB");
+        assert_eq!(section.bars[0].verdict(), Verdict::Missed);
+        assert!(section.markdown().contains("| 48.5 [32.0-65.0] |"), "{}", section.markdown());
+    }
+}

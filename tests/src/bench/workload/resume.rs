@@ -226,3 +226,28 @@ fn section(mib: u64, rounds: u32, found: &[Round]) -> Section {
         figures: json!({ "rounds": turns.collect::<Vec<_>>() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::bar::Verdict;
+
+    fn turn(written_mib: u64) -> Turn {
+        let written_bytes = written_mib << 20;
+        Turn { seconds: 1.0, written_bytes, peaks_mib: (60.0, 200.0), chunks_held: 5 }
+    }
+
+    #[test]
+    fn what_was_written_again_is_counted_round_by_round_and_the_worst_decides() {
+        let round = |edge, relay| Round { whole: turn(100), edge: turn(edge), relay: turn(relay) };
+
+        let section = section(100, 2, &[round(101, 120), round(99, 170)]);
+
+        let told: Vec<_> = section.bars.iter().map(Bar::finding).collect();
+        let again = ["0.00 [-1.00-1.00] MiB", "45.00 [20.00-70.00] MiB"];
+        assert_eq!(told[..2], again);
+        let verdicts: Vec<_> = section.bars.iter().map(Bar::verdict).collect();
+        use Verdict::{Missed, Reached};
+        assert_eq!(verdicts, [Reached, Missed, Reached, Missed]);
+    }
+}
