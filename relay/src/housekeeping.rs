@@ -83,7 +83,11 @@ pub async fn collect(
     let abandoned = catalogue.open_jobs_older_than(now_ms - ABANDONED_MS, PAGE).await?;
     report.jobs_abandoned = abandoned.len() as u64;
     for job in abandoned.iter().filter(|_| !dry_run) {
-        catalogue.abort(job.job, None, &Actor::Relay, now_ms).await?;
+        match catalogue.abort(job.job, None, &Actor::Relay, now_ms).await {
+            // Somebody took it up meanwhile and brought it to its end.
+            Ok(()) | Err(JobError::State { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if dry_run {
         report.jobs_cleared = catalogue.jobs_to_collect(PAGE).await?.len() as u64;
