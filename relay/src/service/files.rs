@@ -302,3 +302,6 @@ pub(crate) fn plane_path(path: &str) -> Option<RelPath> {
     let path = PlanePath::parse(path).ok()?;
     RelPath::from_segments(path.segments().iter().map(|segment| segment.as_str())).ok()
 }
+
+#[cfg(test)]
+mod tests;
