@@ -185,7 +185,8 @@ impl Committer {
         };
         let job = commitment.job;
         let settled = if is_final(&error) && !commitment.may_have_replaced() {
-            self.catalogue.abort_sealed(job, &Actor::Relay, self.now_ms()).await
+            let epoch = Some(commitment.epoch);
+            self.catalogue.abort_sealed(job, epoch, &Actor::Relay, self.now_ms()).await
         } else {
             // Had it been given up before this page, its places would not have been touched.
             self.catalogue.discard_late(job, &page, self.now_ms()).await.map_err(JobError::from)
@@ -260,6 +261,7 @@ impl Committer {
             for row in rows {
                 let path = part_path(&paths, name, row.part)?;
                 let target = PartTarget::try_new(commitment.job, row.part, path)?;
+                let target = target.under(commitment.epoch)?;
                 let length = row.length.unwrap_or(0);
                 placed.push(target.path().clone());
                 under_way.push((target.path().to_string(), row.clone()));

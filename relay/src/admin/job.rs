@@ -232,7 +232,7 @@ async fn cancel(
         // A commit may be putting its parts in their places.
         let placing = Placing::new(&context.dir, &catalogue, record.target.plane());
         let _placed = placing.lock().await?;
-        aborted = catalogue.abort_sealed(id, &Actor::Operator, context.host.now_ms()).await;
+        aborted = catalogue.abort_sealed(id, None, &Actor::Operator, context.host.now_ms()).await;
     }
     aborted.map_err(|error| match error {
         JobError::State { job, state: JobState::Committed } => AdminError::JobCommitted { job },

@@ -195,10 +195,11 @@ impl Catalogue {
     ///
     /// # Errors
     ///
-    /// Unknown or committed.
+    /// Unknown, stale or committed.
     pub(crate) async fn abort_sealed(
         &self,
         job: JobId,
+        epoch: Option<Epoch>,
         actor: &Actor,
         now_ms: i64,
     ) -> Result<(), JobError> {
@@ -208,6 +209,11 @@ impl Catalogue {
             JobState::Aborted => return Ok(()),
             JobState::Open | JobState::Sealed => {}
             state => return Err(JobError::State { job, state }),
+        }
+        if let Some(named) = epoch
+            && named != record.epoch
+        {
+            return Err(JobError::fenced(&record, named));
         }
         let entry = about(&record, actor.clone(), AuditEvent::JobAborted);
         abort_job(&mut tx, &record, entry, now_ms).await?;

@@ -408,7 +408,7 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
         assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     }
     std::fs::write(stored.stored_path("acme/3/orders._3_of_3"), b"OVER").unwrap();
-    stored.catalogue.abort_sealed(job(1), &Actor::Operator, NOW_MS).await.unwrap();
+    stored.catalogue.abort_sealed(job(1), None, &Actor::Operator, NOW_MS).await.unwrap();
 
     let plane = (&plane_name(), &stored.plane);
     let discarded = delete_discards(&stored.catalogue, plane, &*host().clock).await.unwrap();

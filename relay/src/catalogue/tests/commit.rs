@@ -271,9 +271,9 @@ async fn a_revoked_agent_seals_nothing_whatever_the_gate_says(engine: Engine) {
 async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up(engine: Engine) {
     let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
-    let epoch = bench.sealed(&new, T).await;
+    bench.sealed(&new, T).await;
 
-    bench.catalogue.abort_sealed(new.job, &Actor::Relay, T).await.unwrap();
+    bench.catalogue.abort_sealed(new.job, None, &Actor::Relay, T).await.unwrap();
     assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
     let discards = bench.catalogue.discards(&plane(), 1).await.unwrap();
     assert_eq!(discards[0].reason, DiscardReason::Aborted);

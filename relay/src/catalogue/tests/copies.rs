@@ -79,7 +79,7 @@ async fn a_copy_that_is_given_up_lets_go_of_what_it_was_made_of(engine: Engine) 
     let (new, epoch) = bench.copy_of_x().await;
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap());
 
-    bench.catalogue.abort_sealed(new.job, &Actor::Operator, T).await.unwrap();
+    bench.catalogue.abort_sealed(new.job, None, &Actor::Operator, T).await.unwrap();
 
     assert_eq!(bench.sources(&new).await, []);
     let other = NewJob { overwrite: true, ..spray(3, "a::x") };

@@ -34,7 +34,7 @@ fn give_up(place: &crate::catalogue::Place) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let catalogue = Catalogue::open(place).await.unwrap();
-        catalogue.abort_sealed(job(1), &Actor::Operator, NOW_MS).await.unwrap();
+        catalogue.abort_sealed(job(1), None, &Actor::Operator, NOW_MS).await.unwrap();
         let claimed = catalogue.claim_discards(&plane_name(), NOW_MS, 9, NOW_MS).await.unwrap();
         assert_eq!(claimed.len(), 2);
         catalogue.discarded(&claimed).await.unwrap();
