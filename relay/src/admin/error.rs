@@ -415,6 +415,8 @@ pub(crate) fn catalogue_exit(error: &CatalogueError) -> Exit {
         CatalogueError::Full => Exit::Limit,
         CatalogueError::Open { .. }
         | CatalogueError::Connect { .. }
+        | CatalogueError::Untrusted { .. }
+        | CatalogueError::UrlFile { .. }
         | CatalogueError::Schema { .. }
         | CatalogueError::PasswordFile { .. }
         | CatalogueError::Newer { .. } => Exit::Usage,
@@ -433,6 +435,11 @@ pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
             "check host, name, password and certificate: catalogue and catalogue_password_file in \
              relay.toml"
         }
+        CatalogueError::Untrusted { .. } => {
+            "name the file of the authority that issued its certificate as sslrootcert in the \
+             catalogue's URL, and the host as the certificate does"
+        }
+        CatalogueError::UrlFile { .. } => "correct the catalogue's URL, or who may read the file",
         CatalogueError::Schema { .. } => {
             "create a schema and put it first on the role's search_path"
         }
