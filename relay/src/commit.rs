@@ -175,26 +175,37 @@ impl Committer {
             self.settle(&commitment).await?;
             return Ok(Done { committed, copied: 0, carried: 0 });
         }
-        let outcome = match self.place_parts(&commitment).await {
-            Ok((copied, carried)) => {
-                let committed = self.commit(&commitment).await?;
+        let mut page = Vec::new();
+        let error = match self.place_and_commit(&commitment, &mut page).await {
+            Ok(done) => {
                 self.settle(&commitment).await?;
-                return Ok(Done { committed, copied, carried });
+                return Ok(done);
             }
-            Err(error) => Err(error),
+            Err(error) => error,
         };
-        if let Err(error) = &outcome
-            && is_final(error)
-            && !commitment.may_have_replaced()
-        {
-            let aborted =
-                self.catalogue.abort(commitment.job, None, &Actor::Relay, self.now_ms()).await;
-            if let Err(error) = aborted {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(job = %commitment.job, error, "abort");
-            }
+        let job = commitment.job;
+        let settled = if is_final(&error) && !commitment.may_have_replaced() {
+            let epoch = Some(commitment.epoch);
+            self.catalogue.abort_sealed(job, epoch, &Actor::Relay, self.now_ms()).await
+        } else {
+            // Had it been given up before this page, its places would not have been touched.
+            self.catalogue.discard_late(job, &page, self.now_ms()).await.map_err(JobError::from)
+        };
+        if let Err(error) = settled {
+            tracing::error!(%job, error = &error as &dyn std::error::Error, "abort");
         }
-        outcome
+        Err(error)
+    }
+
+    /// `page` holds the parts that were placed last, or not quite, and where.
+    async fn place_and_commit(
+        &self,
+        commitment: &Commitment,
+        page: &mut Vec<(String, PartRecord)>,
+    ) -> Result<Done, CommitError> {
+        let (copied, carried) = self.place_parts(commitment, page).await?;
+        let committed = self.commit(commitment).await?;
+        Ok(Done { committed, copied, carried })
     }
 
     /// Readers of the plane learn of a generation before its edge does.
@@ -218,9 +229,13 @@ impl Committer {
         }
     }
 
-    /// Puts every part in its place. Says how many the store copied there, and how many it was to
-    /// copy and did not.
-    async fn place_parts(&self, commitment: &Commitment) -> Result<(u64, u64), CommitError> {
+    /// Puts every part in its place, while the job is sealed and nobody else has taken it over. Says
+    /// how many the store copied there, and how many it was to copy and did not.
+    async fn place_parts(
+        &self,
+        commitment: &Commitment,
+        under_way: &mut Vec<(String, PartRecord)>,
+    ) -> Result<(u64, u64), CommitError> {
         let WriteTarget::LogicalFile { name, .. } = &commitment.target else {
             return Err(JobError::Kind { job: commitment.job }.into());
         };
@@ -234,6 +249,9 @@ impl Committer {
             let rows = self.catalogue.job_parts(commitment.job, after, page).await?;
             let Some(last) = rows.last() else { return Ok((copied, carried)) };
             after = Some(last.part);
+            let key = (commitment.job, commitment.epoch);
+            self.catalogue.check_sealed(key, self.now_ms()).await?;
+            under_way.clear();
             let span = (rows[0].part, last.part);
             let mut uploads =
                 staging::uploads(&self.catalogue, &self.plane, commitment.job, span).await?;
@@ -243,8 +261,10 @@ impl Committer {
             for row in rows {
                 let path = part_path(&paths, name, row.part)?;
                 let target = PartTarget::try_new(commitment.job, row.part, path)?;
+                let target = target.under(commitment.epoch)?;
                 let length = row.length.unwrap_or(0);
                 placed.push(target.path().clone());
+                under_way.push((target.path().to_string(), row.clone()));
                 let upload = uploads.remove(&row.part);
                 let finish = Finish { target, length, replace, staged: None, upload };
                 match sources.remove(&row.part) {

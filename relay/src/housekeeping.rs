@@ -83,7 +83,11 @@ pub async fn collect(
     let abandoned = catalogue.open_jobs_older_than(now_ms - ABANDONED_MS, PAGE).await?;
     report.jobs_abandoned = abandoned.len() as u64;
     for job in abandoned.iter().filter(|_| !dry_run) {
-        catalogue.abort(job.job, None, &Actor::Relay, now_ms).await?;
+        match catalogue.abort(job.job, None, &Actor::Relay, now_ms).await {
+            // Somebody took it up meanwhile and brought it to its end.
+            Ok(()) | Err(JobError::State { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if dry_run {
         report.jobs_cleared = catalogue.jobs_to_collect(PAGE).await?.len() as u64;
@@ -163,9 +167,8 @@ async fn clear_job(
             // A part may be staged before anything of it is recorded, so all are looked at.
             for first in (0..job.parts).step_by(PAGE as usize) {
                 let parts = (first..job.parts.min(first + PAGE)).map(PartIndex);
-                let targets = parts.filter_map(|part| {
-                    PartTarget::try_new(job.job, part, part_path(&paths, name, part).ok()?).ok()
-                });
+                let targets = parts
+                    .filter_map(|part| staged_by(job, part, part_path(&paths, name, part).ok()?));
                 abort_all(plane, job, targets.collect()).await?;
             }
         }
@@ -175,15 +178,19 @@ async fn clear_job(
                 let rows = catalogue.job_parts(job.job, after, PAGE).await?;
                 let Some(last) = rows.last() else { return Ok(()) };
                 after = Some(last.part);
-                let targets = rows.iter().filter_map(|row| {
-                    let path = plane_path(row.path.as_deref()?)?;
-                    PartTarget::try_new(job.job, row.part, path).ok()
-                });
+                let targets = rows
+                    .iter()
+                    .filter_map(|row| staged_by(job, row.part, plane_path(row.path.as_deref()?)?));
                 abort_all(plane, job, targets.collect()).await?;
             }
         }
     }
     Ok(())
+}
+
+/// A part as the last holder of its job's lease staged it.
+fn staged_by(job: &JobRecord, part: PartIndex, path: RelPath) -> Option<PartTarget> {
+    PartTarget::try_new(job.job, part, path).ok()?.under(job.epoch).ok()
 }
 
 async fn abort_all(

@@ -1,14 +1,18 @@
 //! The identity of a relay while it serves: taken from its directory or from what replicas share, and
 //! its own certificate kept alive.
 
+mod reset_key;
+
 use crate::admin::{AdminError, load_identity};
 use crate::config::{RelayDir, RelaySettings};
 use crate::state::Relay;
+use reset_key::ResetKey;
 use skyspray_certs::authority::RELAY_LEAF_LIFE;
 use skyspray_certs::store::RelayStore;
 use skyspray_certs::tls::{TlsError, relay_data_config, relay_enroll_config};
 use skyspray_certs::{RelayIdentity, Term};
 use skyspray_link::endpoint::{EndpointError, Listener};
+use skyspray_link::replica::ListenerSecrets;
 use skyspray_link::seam::Clock;
 use skyspray_link::tls_clock::tls_clock;
 use std::sync::{Arc, PoisonError};
@@ -18,8 +22,12 @@ use tokio::time::interval;
 /// How often the relay looks whether its own certificate should be renewed.
 const LEAF_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What the listeners derive a key from that all replicas have.
-const LISTENERS: &str = "listeners of replicas";
+/// What the listeners' keys are derived from, for each of them: two endpoints with one reset key end
+/// each other's sessions for anybody who asks.
+const DATA: &str = "listener for sessions";
+
+/// See [`DATA`].
+const ENROLL: &str = "listener for enrollment";
 
 /// The identity to begin with.
 ///
@@ -38,20 +46,24 @@ pub(crate) fn at_start(
     Ok(identity)
 }
 
-/// The two listeners of a relay with this identity.
+/// The two listeners of the relay in `dir` with this identity.
 ///
 /// # Errors
 ///
-/// The identity does not fit TLS, or the sockets cannot be used.
+/// The identity does not fit TLS, the sockets cannot be used, or nothing can be kept in `dir`.
 pub(crate) fn listeners(
+    dir: &RelayDir,
     identity: &RelayIdentity,
     (data, enroll): (skyspray_link::endpoint::UdpSocket, skyspray_link::endpoint::UdpSocket),
     clock: &Arc<dyn Clock>,
 ) -> Result<(Listener, Listener), crate::serve::ServeError> {
-    let secret = identity.shared_secret(LISTENERS);
+    let reset = ResetKey::keep(&dir.state())?;
     let (data_tls, enroll_tls) = configurations(identity, clock)?;
-    let data = Listener::try_replica(data, data_tls, &secret)?;
-    Ok((data, Listener::try_replica(enroll, enroll_tls, &secret)?))
+    let listen = |socket, tls, listener: &str| {
+        let (reset, tokens) = (reset.derive(listener), identity.shared_secret(listener));
+        Listener::try_replica(socket, tls, ListenerSecrets { reset: &reset, tokens: &tokens })
+    };
+    Ok((listen(data, data_tls, DATA)?, listen(enroll, enroll_tls, ENROLL)?))
 }
 
 fn configurations(
@@ -143,8 +155,16 @@ mod tests {
     use super::*;
     use crate::config::Overrides;
     use ring::rand::SystemRandom;
+    use skyspray_certs::tls::edge_enroll_config;
     use skyspray_certs::trust_domain::TrustDomain;
+    use skyspray_link::endpoint::{DIAL_DEADLINE, Dialler, UdpSocket};
+    use skyspray_link::seam::ManualClock;
+    use skyspray_link::session::{Session, SessionError};
+    use skyspray_tests::server::udp_switch::UdpSwitch;
+    use std::net::SocketAddr;
     use std::path::Path;
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
 
     const START: Duration = Duration::from_secs(1_800_000_000);
 
@@ -220,8 +240,98 @@ mod tests {
 
         assert!(!is_due(&one, late));
         assert_ne!(one.leaf, two.leaf, "each process has a leaf of its own");
-        assert_eq!(one.shared_secret(LISTENERS), two.shared_secret(LISTENERS));
+        assert_eq!(one.shared_secret(DATA), two.shared_secret(DATA));
         assert_eq!(names(&shared), before);
         assert!(!dir.identity().exists());
+    }
+
+    /// A relay with this identity that listens for enrollment at a port of its own.
+    fn listening(dir: &RelayDir, identity: &RelayIdentity) -> (Listener, SocketAddr) {
+        std::fs::create_dir_all(dir.state()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + START));
+        let socket = || UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let (_, enroll) = listeners(dir, identity, (socket(), socket()), &clock).unwrap();
+        let address = enroll.local_address().unwrap();
+        (enroll, address)
+    }
+
+    /// Takes sessions for as long as they want to stay.
+    fn serve(listener: &Listener) -> JoinSet<()> {
+        let (listener, mut serving) = (listener.clone(), JoinSet::new());
+        serving.spawn(async move {
+            let mut sessions = Vec::new();
+            while let Some(handshake) = listener.accept().await {
+                sessions.extend(handshake.complete().await.ok());
+            }
+        });
+        serving
+    }
+
+    async fn dial(identity: &RelayIdentity, to: SocketAddr) -> (Dialler, Session) {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + START));
+        let tls = edge_enroll_config(&[identity.pin()], identity.trust_domain(), tls_clock(clock))
+            .unwrap();
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let dialler = Dialler::try_new(socket).unwrap();
+        let name = identity.trust_domain().relay_name();
+        let session = dialler.dial(to, &name, tls).await.unwrap();
+        (dialler, session)
+    }
+
+    /// Directories of two replicas, and the identity they share.
+    fn replicas() -> (tempfile::TempDir, [RelayDir; 2], RelayIdentity) {
+        let (root, dir, settings, start) = made("");
+        let identity = load_identity(&dir, &settings, start).unwrap();
+        let dirs = ["one", "two"].map(|name| RelayDir::new(root.path().join(name)));
+        (root, dirs, identity)
+    }
+
+    #[tokio::test]
+    async fn an_edge_that_proved_its_address_to_one_replica_has_proved_it_to_all() {
+        let (_root, [one, two], identity) = replicas();
+        let ((one, first), (two, second)) =
+            (listening(&one, &identity), listening(&two, &identity));
+        let (_one, _two) = (serve(&one), serve(&two));
+        // Its first packet goes to one replica, all others to the other.
+        let switch = UdpSwitch::start(first);
+        switch.turn_after(1, second);
+
+        let dialled = timeout(DIAL_DEADLINE, dial(&identity, switch.address())).await;
+
+        dialled.expect("the second replica takes the proof the first one gave");
+        assert!(switch.answers_of(first) > 0, "the first replica asked for a proof");
+    }
+
+    #[tokio::test]
+    async fn only_the_next_process_of_a_relay_ends_the_sessions_of_the_one_before() {
+        let (_root, [one, two], identity) = replicas();
+        let ((old, first), (other, second)) =
+            (listening(&one, &identity), listening(&two, &identity));
+        let (_old, _other) = (serve(&old), serve(&other));
+        let switch = UdpSwitch::start(first);
+        let (_dialler, session) = dial(&identity, switch.address()).await;
+
+        // What the edge still sends comes to a replica that knows nothing of the session.
+        switch.turn(second);
+        session.open_request().await.unwrap();
+        while switch.packets_to(second) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // No packet comes to the old process any more, nor from it.
+        let (new, third) = listening(&one, &identity);
+        let _new = serve(&new);
+        switch.turn(third);
+        // Whatever was sent anew meanwhile has the same answer.
+        let _ = session.open_request().await;
+
+        let ended = timeout(Duration::from_secs(20), session.closed()).await;
+        let ended = ended.expect("the edge is told that its session is gone");
+        assert!(
+            matches!(&ended, SessionError::Lost { reason } if reason.contains("reset")),
+            "{ended}"
+        );
+        // Once it has answered somebody else it has seen all that came to it.
+        dial(&identity, second).await;
+        assert_eq!(switch.answers_of(second), 0, "a replica ended a session of another");
     }
 }

@@ -151,7 +151,7 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     let _lock = lock(&dir)?;
     let identity = identity::at_start(&dir, &settings, clock.now())?;
     let sockets = (UdpSocket::bind(settings.listen)?, UdpSocket::bind(settings.enroll_listen)?);
-    let (data, enrolling) = identity::listeners(&identity, sockets, &clock)?;
+    let (data, enrolling) = identity::listeners(&dir, &identity, sockets, &clock)?;
     let api = ApiListener::bind(&dir, &settings).await?;
     let running = RunningAddresses {
         api: api.as_ref().map(ApiListener::address),

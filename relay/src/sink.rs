@@ -195,7 +195,7 @@ impl PlaneSink {
             state.pieces.remove(&part);
             (path, state.open.remove(&part))
         };
-        let target = PartTarget::try_new(self.staging.job, part, path)?;
+        let target = self.staging.target(part, path)?;
         Ok(Some((target, slot.and_then(|slot| slot.staged()))))
     }
 
@@ -209,7 +209,7 @@ impl PlaneSink {
             Places::LogicalFile { name, paths, .. } => part_path(paths, name, part)?,
             Places::Files(files) => files.get(&part).cloned().unwrap_or_else(RelPath::root),
         };
-        PartTarget::try_new(self.staging.job, part, path)
+        self.staging.target(part, path)
     }
 
     fn staged(&self, part: PartIndex) -> Result<Arc<StagedPart>, StagingError> {

@@ -5,6 +5,7 @@ use crate::catalogue::{Catalogue, CatalogueError, JobError, Wanted};
 use crate::plane::{PartTarget, Plane, PlaneError, StagedPart, Upload};
 use crate::state::unix_ms;
 use skyspray_link::seam::Clock;
+use skyspray_link::seam::files::RelPath;
 use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::name::PlaneName;
 use skyspray_wire::refusal::Refusal;
@@ -47,6 +48,15 @@ impl StagingError {
 }
 
 impl Staging {
+    /// A part of the job, staged under its lease and stored at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaneError::Path`].
+    pub(crate) fn target(&self, part: PartIndex, path: RelPath) -> Result<PartTarget, PlaneError> {
+        PartTarget::try_new(self.job, part, path)?.under(self.epoch)
+    }
+
     /// Begins a part from nothing; see [`Plane::begin`]. Blocks.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ const BUCKET: &str = "cluster-data";
 /// How long anything may take that the replicas do among themselves.
 const SOON: Duration = Duration::from_secs(120);
 
+/// How long a share of a file may take to become durable, on a host that is busy with other things.
+const SHARE: Duration = Duration::from_secs(600);
+
 /// One of the two replicas.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Which {
@@ -154,7 +157,7 @@ impl Cluster {
     ///
     /// When neither happens.
     pub fn wait_durable(&self, which: Which, bytes: u64, running: &mut Running) -> bool {
-        let seen = wait::poll(SOON, || {
+        let seen = wait::poll(SHARE, || {
             let listed = self.relay(which).admin(args!["job", "list"]);
             let jobs = listed.expect("the command runs").objects();
             let newest = jobs.iter().find_map(|job| job["bytes_durable"].as_u64());

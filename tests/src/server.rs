@@ -16,3 +16,4 @@ mod program;
 pub mod s3;
 pub mod seaweed;
 mod time;
+pub mod udp_switch;

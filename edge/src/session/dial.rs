@@ -10,10 +10,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a closed connection may take to say so to the other side.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A dial that is not answered by then gets company from another socket: a balancer may have given the
+/// first one to a relay that is gone. Longer than a handshake on a path of 400 ms.
+const COMPANY_AFTER: Duration = Duration::from_millis(1500);
+
+/// Dials of one address that are under way at once.
+const DIALS_MAX: usize = 4;
 
 type Bind = dyn Fn(SocketAddr) -> Result<UdpSocket, EndpointError> + Send + Sync;
 
@@ -90,13 +98,35 @@ pub(crate) async fn dial(
     Err(fault)
 }
 
+/// Dials one address, from one socket after the other while none is answered; the first answer counts,
+/// whatever it is.
 async fn dial_one(
     sockets: &SocketFactory,
     peer: SocketAddr,
     domain: &TrustDomain,
     tls: &ClientConfig,
 ) -> Result<Line, EndpointError> {
-    let dialler = Dialler::try_new(sockets.bind_for(peer)?)?;
-    let session = dialler.dial(peer, &domain.relay_name(), tls.clone()).await?;
-    Ok(Line { session, dialler })
+    let mut dials = JoinSet::new();
+    loop {
+        let mut wait = Duration::MAX;
+        match sockets.bind_for(peer) {
+            Ok(socket) => {
+                let (tls, name) = (tls.clone(), domain.relay_name());
+                dials.spawn(async move {
+                    let dialler = Dialler::try_new(socket)?;
+                    let session = dialler.dial(peer, &name, tls).await?;
+                    Ok(Line { session, dialler })
+                });
+                if dials.len() < DIALS_MAX {
+                    wait = COMPANY_AFTER;
+                }
+            }
+            Err(error) if dials.is_empty() => return Err(error),
+            // Those under way may still be answered.
+            Err(error) => tracing::debug!(%error, "no further socket"),
+        }
+        if let Ok(Some(first)) = timeout(wait, dials.join_next()).await {
+            return first.expect("a dial does not panic and is not aborted");
+        }
+    }
 }

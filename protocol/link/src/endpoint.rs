@@ -1,12 +1,14 @@
 //! Endpoints: sockets, transport settings, dialling and accepting.
 
-use crate::replica;
+use crate::replica::{self, ListenerSecrets};
 use crate::session::{Session, SessionError};
 use crate::socket::JoiningSocket;
+use quinn::crypto::HandshakeTokenKey;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
 use skyspray_wire::limits::{DATA_STREAMS_MAX, REQUEST_STREAMS_MAX};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,11 +30,14 @@ const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// the window of the session grows by it meanwhile, so that the other streams go on.
 const STREAM_WINDOW_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A session on which nothing comes for this long is lost.
-const IDLE: Duration = Duration::from_secs(10);
+/// A session is lost on which nothing comes for this long after something was sent, and for three
+/// probe timeouts (RFC 9000, 10.1), which are more on a long path. A session lost for nothing costs
+/// the chunks in flight, one whose relay is gone costs all of this time: see decision 0013.
+const IDLE: Duration = Duration::from_secs(4);
 
-/// The edge sends something at least this often, so that NATs keep the path and loss is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// The edge sends something at least this often, so that NATs keep the path and loss is noticed: often
+/// enough that a few lost packets do not end a session.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// A peer that does not complete its handshake in this time is dropped.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
@@ -125,9 +130,16 @@ impl UdpSocket {
 }
 
 /// The listening side: the relay.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Listener {
     endpoint: quinn::Endpoint,
+    tokens: Option<Arc<dyn HandshakeTokenKey>>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 impl Listener {
@@ -137,12 +149,12 @@ impl Listener {
     ///
     /// The configuration does not fit QUIC.
     pub fn try_new(socket: UdpSocket, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
-        Self::with_endpoint(EndpointConfig::default(), socket, tls)
+        Self::with_endpoint(EndpointConfig::default(), None, socket, tls)
     }
 
-    /// As [`Self::try_new`], as one of several listeners that know `secret`. A packet of a session of
-    /// another one, or of a process that was here before, is answered so that the edge knows at once
-    /// that the session is gone; without it the edge learns that from silence.
+    /// As [`Self::try_new`], with secrets that outlive the process. A packet of a session of the
+    /// process that was here before is answered so that the edge knows at once that the session is
+    /// gone; without it the edge learns that from silence.
     ///
     /// # Errors
     ///
@@ -150,17 +162,19 @@ impl Listener {
     pub fn try_replica(
         socket: UdpSocket,
         tls: rustls::ServerConfig,
-        secret: &[u8; 32],
+        secrets: ListenerSecrets<'_>,
     ) -> Result<Self, EndpointError> {
-        Self::with_endpoint(replica::endpoint_config(secret), socket, tls)
+        let tokens = Some(replica::token_key(secrets.tokens));
+        Self::with_endpoint(replica::endpoint_config(secrets.reset), tokens, socket, tls)
     }
 
     fn with_endpoint(
         endpoint: EndpointConfig,
+        tokens: Option<Arc<dyn HandshakeTokenKey>>,
         socket: UdpSocket,
         tls: rustls::ServerConfig,
     ) -> Result<Self, EndpointError> {
-        let config = listener_config(tls)?;
+        let config = listener_config(tls, tokens.as_ref())?;
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
             endpoint,
             Some(config),
@@ -168,7 +182,7 @@ impl Listener {
             Arc::new(TokioRuntime),
         )
         .map_err(|_| EndpointError::Tls)?;
-        Ok(Self { endpoint })
+        Ok(Self { endpoint, tokens })
     }
 
     /// Uses another TLS configuration for sessions that begin from here on.
@@ -177,7 +191,7 @@ impl Listener {
     ///
     /// The configuration does not fit QUIC; the earlier one stays.
     pub fn reconfigure(&self, tls: rustls::ServerConfig) -> Result<(), EndpointError> {
-        self.endpoint.set_server_config(Some(listener_config(tls)?));
+        self.endpoint.set_server_config(Some(listener_config(tls, self.tokens.as_ref())?));
         Ok(())
     }
 
@@ -306,9 +320,15 @@ enum Side {
     Relay,
 }
 
-fn listener_config(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, EndpointError> {
+fn listener_config(
+    tls: rustls::ServerConfig,
+    tokens: Option<&Arc<dyn HandshakeTokenKey>>,
+) -> Result<quinn::ServerConfig, EndpointError> {
     let crypto = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::Tls)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    if let Some(tokens) = tokens {
+        config.token_key(Arc::clone(tokens));
+    }
     config
         .transport_config(Arc::new(transport(Side::Relay)))
         .migration(true)

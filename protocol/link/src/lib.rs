@@ -11,7 +11,7 @@ mod effort;
 pub mod endpoint;
 pub mod feed;
 pub mod receive;
-mod replica;
+pub mod replica;
 pub mod request;
 pub mod seam;
 pub mod send;

@@ -213,6 +213,8 @@ impl<S: Sink> ReceiveJob<S> {
     /// Makes chunks durable and acknowledges them until the job fails or is retired. While one
     /// group is on its way to the disk the next one gathers.
     pub async fn sync_loop(self: Arc<Self>) {
+        // Without it no chunk is ever acknowledged, so the job does not outlive it.
+        let _ends = Syncing { job: &self };
         loop {
             tokio::select! {
                 () = self.stored.notified() => {}
@@ -238,7 +240,7 @@ impl<S: Sink> ReceiveJob<S> {
         }
         let job = Arc::clone(self);
         let synced = tokio::task::spawn_blocking(move || job.sink.sync(&parts)).await;
-        if let Err(refusal) = synced.expect("a sink does not panic") {
+        if let Err(refusal) = synced.unwrap_or_else(|_panicked| Err(broken())) {
             lock(&self.state).machine.handle_sync_failed();
             return Err(refusal);
         }
@@ -274,16 +276,14 @@ impl<S: Sink> ReceiveJob<S> {
 
     /// Verifies and writes one admitted chunk. Blocks.
     fn store(&self, pool: &ReceivePool, header: &ChunkHeader, chunk: ChunkIndex, body: PooledBuf) {
-        let part = header.part;
+        let mut storing = Storing { job: self, part: header.part, chunk, refusal: Some(broken()) };
         match self.verify_and_write(pool, header, chunk, body) {
             Ok(value) => {
-                lock(&self.state).machine.handle_stored(part, chunk, value);
+                storing.refusal = None;
+                lock(&self.state).machine.handle_stored(header.part, chunk, value);
                 self.stored.notify_one();
             }
-            Err(refusal) => {
-                lock(&self.state).machine.handle_dropped(part, chunk);
-                self.fail(refusal);
-            }
+            Err(refusal) => storing.refusal = Some(refusal),
         }
     }
 
@@ -439,6 +439,40 @@ impl<S: Sink> Drop for Arriving<S> {
     }
 }
 
+/// A chunk being written. Its job fails unless it is, also when the sink panics and nobody else is
+/// left to say so.
+struct Storing<'a, S: Sink> {
+    job: &'a ReceiveJob<S>,
+    part: PartIndex,
+    chunk: ChunkIndex,
+    /// `None` once it is written.
+    refusal: Option<Refusal>,
+}
+
+impl<S: Sink> Drop for Storing<'_, S> {
+    fn drop(&mut self) {
+        let Some(refusal) = self.refusal.take() else { return };
+        lock(&self.job.state).machine.handle_dropped(self.part, self.chunk);
+        self.job.fail(refusal);
+    }
+}
+
+/// The loop that makes a job's chunks durable; its job fails with its end, however that comes.
+struct Syncing<'a, S: Sink> {
+    job: &'a ReceiveJob<S>,
+}
+
+impl<S: Sink> Drop for Syncing<'_, S> {
+    fn drop(&mut self) {
+        self.job.fail(broken());
+    }
+}
+
+/// What a sender is told whose chunks nobody looks after any more.
+fn broken() -> Refusal {
+    Refusal::new(RefusalCode::Internal, "")
+}
+
 async fn read_header(recv: &mut RecvStream) -> Result<Option<ChunkHeader>, SessionError> {
     let mut bytes = [0; CHUNK_HEADER_BYTES];
     // Between chunks a stream may rest for as long as the session lives.
@@ -510,3 +544,6 @@ async fn write_reply(send: &mut SendStream, reply: &ChunkReply) -> Result<(), Se
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

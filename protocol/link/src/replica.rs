@@ -1,10 +1,33 @@
-//! What listeners of one installation have in common, so that each recognises packets for sessions of
-//! another, or of a process that was in its place before.
+//! What outlives the process of a listener: packets for sessions of a process that was in its place
+//! before are known again, and proofs of an address are good at every replica.
 
+use quinn::crypto::HandshakeTokenKey;
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
+use ring::hkdf;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::sync::Arc;
+
+/// The secrets of a listener that its process does not make up by itself.
+#[derive(Clone, Copy)]
+pub struct ListenerSecrets<'a> {
+    /// Of this listener alone, the same after a restart. Whoever shares it with another listener lets
+    /// anybody who sees a connection id have the other one end that session (RFC 9000, 21.11).
+    pub reset: &'a [u8; 32],
+    /// Of all replicas: an edge that proved its address to one of them has proved it to all.
+    pub tokens: &'a [u8; 32],
+}
+
+impl std::fmt::Debug for ListenerSecrets<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ListenerSecrets")
+    }
+}
+
+/// The key under which proofs of an address are made.
+pub(crate) fn token_key(secret: &[u8; 32]) -> Arc<dyn HandshakeTokenKey> {
+    Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, b"retry tokens").extract(secret))
+}
 
 /// Bytes of a connection id that are random.
 const NONCE_LEN: usize = 4;
@@ -13,7 +36,7 @@ const NONCE_LEN: usize = 4;
 const TAG_LEN: usize = 4;
 
 /// The settings of an endpoint that answers packets of sessions it does not know with a stateless
-/// reset (RFC 9000, 10.3) if a listener with the same secret gave them their ids. A peer believes
+/// reset (RFC 9000, 10.3) if an endpoint with the same secret gave them their ids. A peer believes
 /// it, because the token in it is the one it was given with the id.
 ///
 /// Packets with other ids are left without an answer, so that nobody can make it send any.

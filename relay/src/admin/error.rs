@@ -8,6 +8,7 @@ use crate::catalogue::{
 use crate::config::ConfigError;
 use crate::copy::CopyError;
 use crate::housekeeping::CollectError;
+use crate::placing::PlacingError;
 use crate::plane::OpenError;
 use crate::plane::{PlaneError, ProbeError};
 use crate::pointer::PointerError;
@@ -96,6 +97,9 @@ pub enum AdminError {
         /// The job.
         job: JobId,
     },
+    /// Parts are being placed, or whether they are cannot be told.
+    #[error(transparent)]
+    Placing(#[from] PlacingError),
     /// A plane cannot be opened.
     #[error("plane {plane} cannot be used")]
     PlaneOpen {
@@ -250,6 +254,7 @@ impl Failure for AdminError {
             Self::Pointer(error) => error.refusal().code.remedy().into(),
             Self::Copy(error) => error.exit(),
             Self::Job(error) => error.refusal().code.remedy().into(),
+            Self::Placing(error) => placing_exit(error),
             Self::PlaneTest { source, .. } => probe_exit(source),
             Self::Plane { source: PlaneError::Full { .. }, .. } => Exit::Limit,
             Self::Plane { source: PlaneError::Missing { .. }, .. } => Exit::Source,
@@ -308,6 +313,11 @@ impl Failure for AdminError {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
             }
             Self::Job(_) => "look at it with skyspray-relay job show JOB",
+            Self::Placing(PlacingError::Catalogue(error)) => catalogue_advice(error),
+            Self::Placing(PlacingError::Taken { .. }) => "run the command again",
+            Self::Placing(PlacingError::File { .. }) => {
+                "check the directory and the rights of this user there"
+            }
             Self::PlaneOpen { .. } | Self::PlaneTest { .. } => {
                 "check url in relay.toml, the mount, and the rights of this user there"
             }
@@ -367,6 +377,14 @@ fn identity_exit(error: &StoreError) -> Exit {
     }
 }
 
+fn placing_exit(error: &PlacingError) -> Exit {
+    match error {
+        PlacingError::Catalogue(error) => catalogue_exit(error),
+        PlacingError::Taken { .. } => Exit::Temporary,
+        PlacingError::File { .. } => Exit::Internal,
+    }
+}
+
 fn api_token_exit(error: &TokensError) -> Exit {
     match error {
         TokensError::Exists { .. } => Exit::Refused,
@@ -397,6 +415,8 @@ pub(crate) fn catalogue_exit(error: &CatalogueError) -> Exit {
         CatalogueError::Full => Exit::Limit,
         CatalogueError::Open { .. }
         | CatalogueError::Connect { .. }
+        | CatalogueError::Untrusted { .. }
+        | CatalogueError::UrlFile { .. }
         | CatalogueError::Schema { .. }
         | CatalogueError::PasswordFile { .. }
         | CatalogueError::Newer { .. } => Exit::Usage,
@@ -415,6 +435,11 @@ pub(crate) fn catalogue_advice(error: &CatalogueError) -> &'static str {
             "check host, name, password and certificate: catalogue and catalogue_password_file in \
              relay.toml"
         }
+        CatalogueError::Untrusted { .. } => {
+            "name the file of the authority that issued its certificate as sslrootcert in the \
+             catalogue's URL, and the host as the certificate does"
+        }
+        CatalogueError::UrlFile { .. } => "correct the catalogue's URL, or who may read the file",
         CatalogueError::Schema { .. } => {
             "create a schema and put it first on the role's search_path"
         }

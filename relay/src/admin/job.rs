@@ -5,6 +5,7 @@ use super::output::{Row, when};
 use super::upload::UploadRow;
 use super::{AdminError, Output};
 use crate::catalogue::{Actor, JobError, JobFilter, JobKey, JobRecord};
+use crate::placing::Placing;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skyspray_wire::ids::JobId;
@@ -223,9 +224,16 @@ async fn cancel(
     context: &Context<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
-    let id = find(job, context).await?.job;
+    let record = find(job, context).await?;
+    let id = record.job;
     let catalogue = context.catalogue().await?;
-    let aborted = catalogue.abort(id, None, &Actor::Operator, context.host.now_ms()).await;
+    let mut aborted = catalogue.abort(id, None, &Actor::Operator, context.host.now_ms()).await;
+    if let Err(JobError::State { state: JobState::Sealed, .. }) = aborted {
+        // A commit may be putting its parts in their places.
+        let placing = Placing::new(&context.dir, &catalogue, record.target.plane());
+        let _placed = placing.lock().await?;
+        aborted = catalogue.abort_sealed(id, None, &Actor::Operator, context.host.now_ms()).await;
+    }
     aborted.map_err(|error| match error {
         JobError::State { job, state: JobState::Committed } => AdminError::JobCommitted { job },
         error => error.into(),

@@ -96,11 +96,11 @@ async fn publish(
     let signed = sign(&receipt);
     step_aside(tx, job, target, (&file, now_ms)).await?;
     write_generation(tx, job, &receipt, (&content, &signed)).await?;
+    move_parts(tx, job, target, file.next).await?;
+    finish(tx, job, &receipt, &signed).await?;
     if copies::release(tx, job.job).await? > 0 {
         copied(tx, job.job).await?;
     }
-    move_parts(tx, job, target, file.next).await?;
-    finish(tx, job, &receipt, &signed).await?;
     Ok(Committed { generation: Some(file.next), wuid: job.wuid.clone(), receipt: signed })
 }
 
@@ -395,7 +395,9 @@ async fn copied(tx: &mut Connection, job: JobId) -> Result<(), CatalogueError> {
     Ok(())
 }
 
-/// Writes the result into the job, and its line into the audit.
+/// Writes the result into the job, and its line into the audit. It is left to be collected if it
+/// may have staged more than became its parts: files of a push that were not committed, an upload
+/// whose name nobody knows, or one of a part that the store copied in the end.
 pub(super) async fn finish(
     tx: &mut Connection,
     job: &JobRecord,
@@ -405,7 +407,9 @@ pub(super) async fn finish(
     query(
         "UPDATE jobs SET state = 'committed', finished_ms = $2, generation = $3, receipt = $4, \
          litter = CASE WHEN EXISTS (SELECT 1 FROM job_parts WHERE job = $1 AND state = 'open') \
-         THEN 2 ELSE 1 END WHERE job = $1",
+         OR EXISTS (SELECT 1 FROM uploads u WHERE u.job = $1 AND (u.state = 'wanted' OR \
+         (u.state = 'open' AND EXISTS (SELECT 1 FROM part_copies c WHERE c.job = u.job \
+         AND c.part = u.part)))) THEN 2 ELSE 1 END WHERE job = $1",
     )
     .bind(job.job.0.to_vec())
     .bind(receipt.committed_ms)

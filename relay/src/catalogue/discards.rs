@@ -5,9 +5,13 @@
 
 use super::dialect::{Row, query};
 use super::error::CatalogueError;
-use super::fields::Fields;
+use super::fields::{Fields, big};
+use super::jobs::load_job;
+use super::records::PartRecord;
 use super::{Catalogue, page, tags};
 use skyspray_wire::digest::Digest;
+use skyspray_wire::ids::JobId;
+use skyspray_wire::message::JobState;
 use skyspray_wire::name::PlaneName;
 
 /// How long a claim holds, in milliseconds; whoever claims deletes and confirms well within it.
@@ -136,6 +140,43 @@ impl Catalogue {
         tx.commit().await?;
         claimed.sort_by(|a, b| (a.since_ms, &a.path).cmp(&(b.since_ms, &b.path)));
         Ok(claimed)
+    }
+
+    /// Lists parts that a job may have put in their places after it was given up: whoever put them
+    /// there was stopped for so long that the list of then was worked off. Does nothing for a job
+    /// that was not given up.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed.
+    pub(crate) async fn discard_late(
+        &self,
+        job: JobId,
+        parts: &[(String, PartRecord)],
+        now_ms: i64,
+    ) -> Result<(), CatalogueError> {
+        let mut tx = self.store.begin().await?;
+        let record = load_job(&mut tx, job).await?;
+        let Some(record) = record.filter(|record| record.state == JobState::Aborted) else {
+            return Ok(());
+        };
+        for (path, part) in parts {
+            let Some(digest) = part.digest else { continue };
+            query(
+                "INSERT INTO discards (plane, path, since_ms, reason, length, digest) \
+                 SELECT $1, $2, $3, 'aborted', $4, $5 WHERE NOT EXISTS (SELECT 1 \
+                 FROM generation_parts g WHERE g.plane = $1 AND g.path = $2) \
+                 ON CONFLICT (plane, path) DO NOTHING",
+            )
+            .bind(record.target.plane().as_str())
+            .bind(path.as_str())
+            .bind(now_ms)
+            .bind(big(part.length.unwrap_or(0))?)
+            .bind(digest.0.to_vec())
+            .execute(&mut tx)
+            .await?;
+        }
+        tx.commit().await
     }
 
     /// Confirms that claimed files are gone, or were never there.

@@ -29,6 +29,22 @@ pub enum CatalogueError {
         /// What the driver or the server says.
         source: sqlx::Error,
     },
+    /// The server is not the one the URL names, or nobody who is trusted says that it is.
+    #[error("catalogue {at} does not prove who it is")]
+    Untrusted {
+        /// User, host, port and database.
+        at: String,
+        /// What is wrong with its certificate.
+        source: rustls::Error,
+    },
+    /// A file that the URL names cannot be read.
+    #[error("cannot read {path}, which the catalogue's URL names", path = path.display())]
+    UrlFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The role finds no schema to keep tables in.
     #[error("catalogue {at} has no schema on the role's search path")]
     Schema {

@@ -152,10 +152,10 @@ impl Catalogue {
         Ok(record)
     }
 
-    /// Gives a job up: nothing of it becomes visible. Giving it up again changes nothing.
+    /// Gives a job up that is not sealed: nothing of it becomes visible. Giving it up again changes
+    /// nothing.
     ///
-    /// An agent may only give up its own jobs, and none that are sealed. `epoch` is `None` for
-    /// whoever need not hold the lease.
+    /// An agent may only give up its own jobs. `epoch` is `None` for whoever need not hold the lease.
     ///
     /// # Errors
     ///
@@ -176,7 +176,6 @@ impl Catalogue {
         match record.state {
             JobState::Aborted => return Ok(()),
             JobState::Open => {}
-            JobState::Sealed if !by_agent => {}
             state => return Err(JobError::State { job, state }),
         }
         if let Some(named) = epoch
@@ -186,6 +185,57 @@ impl Catalogue {
         }
         let entry = about(&record, actor.clone(), AuditEvent::JobAborted);
         abort_job(&mut tx, &record, entry, now_ms).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// As [`Catalogue::abort`], also for a sealed job. Whoever calls this has the right to place parts
+    /// on the job's plane, so that nobody is about to put any there: what is there by now becomes
+    /// discards.
+    ///
+    /// # Errors
+    ///
+    /// Unknown, stale or committed.
+    pub(crate) async fn abort_sealed(
+        &self,
+        job: JobId,
+        epoch: Option<Epoch>,
+        actor: &Actor,
+        now_ms: i64,
+    ) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        let record = load_job(&mut tx, job).await?.ok_or(JobError::Unknown { job })?;
+        match record.state {
+            JobState::Aborted => return Ok(()),
+            JobState::Open | JobState::Sealed => {}
+            state => return Err(JobError::State { job, state }),
+        }
+        if let Some(named) = epoch
+            && named != record.epoch
+        {
+            return Err(JobError::fenced(&record, named));
+        }
+        let entry = about(&record, actor.clone(), AuditEvent::JobAborted);
+        abort_job(&mut tx, &record, entry, now_ms).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// That a job is still sealed under `epoch`, so that its parts may take their places.
+    ///
+    /// # Errors
+    ///
+    /// Stale, aborted, committed or not sealed yet: nothing of it may be placed.
+    pub(crate) async fn check_sealed(
+        &self,
+        (job, epoch): (JobId, Epoch),
+        now_ms: i64,
+    ) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        let record = fence(&mut tx, job, epoch, now_ms).await?;
+        if record.state != JobState::Sealed {
+            return Err(JobError::State { job, state: record.state });
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -13,6 +13,7 @@ mod origins;
 mod push;
 mod server;
 mod store;
+mod tls;
 mod uploads;
 
 use super::dialect::query;

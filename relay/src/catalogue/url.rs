@@ -118,6 +118,14 @@ impl PostgresUrl {
         &self.0
     }
 
+    /// The files it names, as far as their names are written plainly.
+    pub(super) fn files(&self) -> impl Iterator<Item = &std::path::Path> {
+        let parameters = self.0.split_once('?').map_or("", |(_, parameters)| parameters);
+        let values = parameters.split('&').filter_map(|parameter| parameter.split_once('='));
+        let named = values.filter(|(name, _)| ["sslrootcert", "sslcert", "sslkey"].contains(name));
+        named.filter(|(_, value)| !value.contains('%')).map(|(_, value)| value.as_ref())
+    }
+
     /// Whether it says how the connection is protected.
     pub(super) fn names_ssl_mode(&self) -> bool {
         let parameters = self.0.split_once('?').map_or("", |(_, parameters)| parameters);

@@ -141,6 +141,6 @@ impl Writer {
 
     fn target(&self) -> Result<PartTarget, PlaneError> {
         let path = part_path(&self.place.paths, &self.place.name, self.part)?;
-        PartTarget::try_new(self.place.staging.job, self.part, path)
+        self.place.staging.target(self.part, path)
     }
 }

@@ -4,7 +4,7 @@ use super::staged_file::StagedFile;
 use super::walk::Walk;
 use super::{Collected, Listed, Orphan, PartTarget, PlaneError, collect, list};
 use skyspray_link::seam::files::{
-    BulkFile, Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Tree,
+    BulkFile, Caching, Cause, File, FileError, FileKind, Metadata, Op, RelPath, Replace, Tree,
 };
 use skyspray_wire::ids::{ChunkSize, JobId};
 use std::collections::BTreeMap;
@@ -62,6 +62,10 @@ impl FilePlane {
             self.remove_if_there(target.staging())?;
             return Err(error.into());
         }
+        // Room for others. Whoever still writes to them has lost the part.
+        for earlier in target.earlier(1).take(EARLIER_MAX) {
+            self.remove_if_there(&earlier)?;
+        }
         Ok(StagedFile::new(Arc::clone(&self.tree), file, target.clone()))
     }
 
@@ -88,11 +92,32 @@ impl FilePlane {
     }
 
     pub(super) fn resume(&self, target: &PartTarget) -> Result<Option<StagedFile>, PlaneError> {
-        match self.tree.open_write(target.staging(), Caching::Buffered) {
-            Ok(file) => Ok(Some(StagedFile::new(Arc::clone(&self.tree), file, target.clone()))),
-            Err(error) if error.cause == Cause::Missing => Ok(None),
-            Err(error) => Err(error.into()),
+        loop {
+            match self.tree.open_write(target.staging(), Caching::Buffered) {
+                Ok(file) => {
+                    let tree = Arc::clone(&self.tree);
+                    return Ok(Some(StagedFile::new(tree, file, target.clone())));
+                }
+                Err(error) if error.cause == Cause::Missing => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !self.take_over(target)? {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Gives what the last holder of the lease staged the name under which it is gone on with; `false`
+    /// when nobody has staged anything.
+    fn take_over(&self, target: &PartTarget) -> Result<bool, PlaneError> {
+        for earlier in target.earlier(0).take(SEARCHED_MAX) {
+            match self.tree.rename(&earlier, target.staging(), Replace::Existing) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.cause == Cause::Missing => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn sync(&self, parts: &[&StagedFile]) -> Vec<Result<(), PlaneError>> {
@@ -110,7 +135,11 @@ impl FilePlane {
     }
 
     pub(super) fn abort(&self, target: &PartTarget) -> Result<(), PlaneError> {
-        if self.remove_if_there(target.staging())? {
+        let mut there = self.remove_if_there(target.staging())?;
+        for earlier in target.earlier(0).take(EARLIER_MAX) {
+            there |= self.remove_if_there(&earlier)?;
+        }
+        if there {
             self.settle(target.directory().clone())?;
         }
         Ok(())
@@ -219,6 +248,14 @@ pub(super) fn by_directory(
 pub(super) fn is_missing(error: &FileError) -> bool {
     error.cause == Cause::Missing && error.op == Op::Rename
 }
+
+/// Names of earlier holders of a lease that are looked for when nothing of them is needed any more. What
+/// is older than that is an orphan for `collect`.
+const EARLIER_MAX: usize = 16;
+
+/// Names of earlier holders under which a part is looked for. It has that of the last session that opened
+/// its job whole, so that this is far more than ever needed.
+const SEARCHED_MAX: usize = 1024;
 
 /// Mode of a part that is not whole: for the relay alone.
 const STAGED_MODE: u32 = 0o600;

@@ -5,7 +5,7 @@ use super::staged_file::StagedFile;
 use super::staged_object::StagedObject;
 use super::{PieceId, PlaneError, UploadId};
 use skyspray_link::seam::files::{PooledBuf, RelPath};
-use skyspray_wire::ids::{ChunkIndex, ChunkSize, JobId, PartIndex};
+use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, JobId, PartIndex};
 use std::ffi::OsStr;
 
 /// What staging names begin with; peers cannot use such names in paths.
@@ -16,13 +16,14 @@ pub(super) const STAGING_PREFIX: &str = ".skyspray-";
 pub struct PartTarget {
     job: JobId,
     part: PartIndex,
+    epoch: Epoch,
     path: RelPath,
     directory: RelPath,
     staging: RelPath,
 }
 
 impl PartTarget {
-    /// Part `part` of `job`, to be stored at `path`.
+    /// Part `part` of `job`, to be stored at `path`, staged under no lease.
     ///
     /// # Errors
     ///
@@ -30,8 +31,20 @@ impl PartTarget {
     pub fn try_new(job: JobId, part: PartIndex, path: RelPath) -> Result<Self, PlaneError> {
         let root = || skyspray_link::seam::files::PathError::EmptyPath;
         let directory = path.parent().ok_or_else(root)?;
-        let staging = directory.join(staging_name(job, part))?;
-        Ok(Self { job, part, path, directory, staging })
+        let epoch = Epoch(0);
+        let staging = directory.join(staging_name(job, part, epoch))?;
+        Ok(Self { job, part, epoch, path, directory, staging })
+    }
+
+    /// The same part, staged under the lease `epoch`. Whoever holds an older one, and may not know
+    /// that it is over, has other names for what it begins, gives up and puts in its place.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PartTarget::try_new`].
+    pub fn under(self, epoch: Epoch) -> Result<Self, PlaneError> {
+        let staging = self.directory.join(staging_name(self.job, self.part, epoch))?;
+        Ok(Self { epoch, staging, ..self })
     }
 
     /// The job.
@@ -56,6 +69,15 @@ impl PartTarget {
     /// The name until the part is whole: in the same directory, so that a rename is atomic.
     pub(super) fn staging(&self) -> &RelPath {
         &self.staging
+    }
+
+    /// What earlier holders of the lease called it, the last one first, back to the epoch `from`.
+    pub(super) fn earlier(&self, from: u64) -> impl Iterator<Item = RelPath> {
+        let name = |epoch| {
+            let name = staging_name(self.job, self.part, Epoch(epoch));
+            self.directory.join(name).expect("a later one is a path, and no shorter")
+        };
+        (from..self.epoch.0).rev().map(name)
     }
 }
 
@@ -149,20 +171,24 @@ impl StagedPart {
     }
 }
 
-/// `.skyspray-<job>-<part>`, the part counted from 1.
-fn staging_name(job: JobId, part: PartIndex) -> String {
-    format!("{STAGING_PREFIX}{job}-{part}")
+/// `.skyspray-<job>-<part>.<epoch>`, the part counted from 1; without the epoch where it is 0.
+fn staging_name(job: JobId, part: PartIndex, epoch: Epoch) -> String {
+    match epoch.0 {
+        0 => format!("{STAGING_PREFIX}{job}-{part}"),
+        epoch => format!("{STAGING_PREFIX}{job}-{part}.{epoch}"),
+    }
 }
 
 /// The job and part of a staging name; `None` for any other name.
 pub(super) fn parse_staging_name(name: &OsStr) -> Option<(JobId, PartIndex)> {
     let name = name.to_str()?;
-    let (job, part) = name.strip_prefix(STAGING_PREFIX)?.split_once('-')?;
+    let (job, rest) = name.strip_prefix(STAGING_PREFIX)?.split_once('-')?;
+    let (part, epoch) = rest.split_once('.').unwrap_or((rest, "0"));
     let number: u64 = part.parse().ok()?;
     let part = PartIndex(u32::try_from(number.checked_sub(1)?).ok()?);
-    let job = job.parse().ok()?;
+    let (job, epoch) = (job.parse().ok()?, Epoch(epoch.parse().ok()?));
     // Only the one spelling that this program writes.
-    (staging_name(job, part) == name).then_some((job, part))
+    (staging_name(job, part, epoch) == name).then_some((job, part))
 }
 
 #[cfg(test)]
@@ -173,13 +199,19 @@ mod tests {
     #[test]
     fn a_staging_name_reads_back_and_nothing_else_does() {
         let (job, part) = (JobId([0xab; 16]), PartIndex(6));
-        let name = staging_name(job, part);
+        let name = staging_name(job, part, Epoch(0));
 
         assert_eq!(name, ".skyspray-abababababababababababababababab-7");
         assert_eq!(parse_staging_name(OsStr::new(&name)), Some((job, part)));
-        let last = staging_name(job, PartIndex(u32::MAX));
+        let later = staging_name(job, part, Epoch(12));
+        assert_eq!(later, ".skyspray-abababababababababababababababab-7.12");
+        assert_eq!(parse_staging_name(OsStr::new(&later)), Some((job, part)));
+        let last = staging_name(job, PartIndex(u32::MAX), Epoch(u64::MAX));
         assert_eq!(parse_staging_name(OsStr::new(&last)), Some((job, PartIndex(u32::MAX))));
         for other in [
+            format!("{name}.0"),
+            format!("{name}.012"),
+            format!("{name}."),
             ".skyspray-abababababababababababababababab-07".to_owned(),
             ".skyspray-abababababababababababababababab-0".to_owned(),
             ".skyspray-ABABABABABABABABABABABABABABABAB-7".to_owned(),
@@ -193,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_name_a_staging_file() {
-        let name = staging_name(JobId([1; 16]), PartIndex(0));
+        let name = staging_name(JobId([1; 16]), PartIndex(0), Epoch(3));
 
         assert_eq!(Segment::parse(&name), Err(SegmentError::Reserved));
     }

@@ -8,6 +8,7 @@ use skyspray_wire::refusal::RefusalCode;
 use std::cell::RefCell;
 
 mod crash;
+mod epochs;
 
 const JOB: JobId = JobId([7; 16]);
 const OTHER: JobId = JobId([8; 16]);

@@ -195,7 +195,7 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
             known.push(seal);
         }
         let outcomes = sink.plane().finish(&finishes);
-        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        let (mut done, mut refused, mut lost) = (Vec::new(), Vec::new(), None);
         for ((outcome, seal), finish) in outcomes.into_iter().zip(known).zip(&finishes) {
             let outcome = match outcome {
                 Ok(Finished::Found) => {
@@ -215,6 +215,13 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
                         Err(error.refusal())
                     }
                 }
+                // What the catalogue holds of it is worth nothing. Nobody of the page is committed, so
+                // that its sender opens the job again and hears that this file begins anew.
+                Err(error @ (PlaneError::Lost { .. } | PlaneError::Short { .. })) => {
+                    begin_anew(&sink, finish)?;
+                    lost.get_or_insert_with(|| lost_refusal(finish, &error));
+                    continue;
+                }
                 // It may be in its place all the same: the page is asked for again, and then found.
                 Err(error) if error.remedy() == Remedy::Retry => return Err(error.refusal()),
                 Err(error) => Err(error.refusal()),
@@ -224,9 +231,24 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
                 Err(refusal) => refused.push((seal.part, refusal)),
             }
         }
-        Ok::<Placed, Refusal>((done, refused))
+        lost.map_or(Ok::<Placed, Refusal>((done, refused)), Err)
     });
     placed.await
+}
+
+/// Throws away what is left of a file that is not whole, and what is known of it. Blocks.
+fn begin_anew(sink: &PlaneSink, finish: &Finish) -> Result<(), Refusal> {
+    let part = finish.target.part();
+    if sink.plane().has_uploads() {
+        return sink.staging().lost(part).map_err(|error| error.refusal());
+    }
+    sink.plane().abort(&finish.target, None).map_err(|error| error.refusal())
+}
+
+fn lost_refusal(finish: &Finish, error: &PlaneError) -> Refusal {
+    tracing::warn!(error = error as &dyn std::error::Error, "a file begins anew");
+    let path = finish.target.path();
+    Refusal::new(RefusalCode::Incomplete, format!("{path} was lost and must be sent again"))
 }
 
 async fn uploads_of(
@@ -280,3 +302,6 @@ pub(crate) fn plane_path(path: &str) -> Option<RelPath> {
     let path = PlanePath::parse(path).ok()?;
     RelPath::from_segments(path.segments().iter().map(|segment| segment.as_str())).ok()
 }
+
+#[cfg(test)]
+mod tests;

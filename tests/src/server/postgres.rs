@@ -3,6 +3,7 @@
 //! Its databases collate as `en-US` does, not by bytes, as those of most installations do. Nothing
 //! is synced to disk: a test ends the server, never the machine below it.
 
+use super::ca::{ServerFiles, TestCa};
 use super::daemon::{Daemon, Farewell, Running};
 use super::program::{cache, free_ports, installed, random_word, write};
 use crate::error::HarnessError;
@@ -31,6 +32,9 @@ const ATTEMPTS: u32 = 5;
 /// comes over TCP with a password.
 const ACCESS: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
+/// As [`ACCESS`], over TLS alone.
+const ACCESS_TLS: &str = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+
 /// A running server, or one that was stopped and may be started again.
 #[derive(Debug)]
 pub struct Postgres {
@@ -38,6 +42,7 @@ pub struct Postgres {
     running: Option<Running>,
     programs: PathBuf,
     port: u16,
+    tls: Option<ServerFiles>,
     dir: TempDir,
 }
 
@@ -90,12 +95,28 @@ impl Postgres {
     ///
     /// PostgreSQL is not installed, or does not start.
     pub fn start() -> Result<Self, HarnessError> {
+        Self::start_with(None)
+    }
+
+    /// As [`Postgres::start`], reached over TLS alone, with a certificate of `ca` for 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Postgres::start`], or the certificate cannot be made.
+    pub fn start_tls(ca: &TestCa) -> Result<Self, HarnessError> {
+        Self::start_with(Some(ca))
+    }
+
+    fn start_with(ca: Option<&TestCa>) -> Result<Self, HarnessError> {
         let initdb = installed("initdb", debian_places())?;
         let initdb = initdb.canonicalize().map_err(HarnessError::file(&initdb))?;
         let programs = initdb.parent().unwrap_or(Path::new("/")).to_owned();
         let dir = tempfile::tempdir().map_err(HarnessError::file("a temporary directory"))?;
-        let mut server = Self { running: None, programs, port: 0, dir };
+        let mut server = Self { running: None, programs, port: 0, tls: None, dir };
         server.prepare()?;
+        if let Some(ca) = ca {
+            server.protect(ca)?;
+        }
         for attempt in 1.. {
             let [port] = free_ports()?;
             server.port = port;
@@ -186,6 +207,16 @@ impl Postgres {
         ] {
             arguments.extend(crate::args!["-c", setting]);
         }
+        if let Some(files) = &self.tls {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            for setting in [
+                "ssl=on".to_owned(),
+                format!("ssl_cert_file={certificate}"),
+                format!("ssl_key_file={key}"),
+            ] {
+                arguments.extend(crate::args!["-c", &setting]);
+            }
+        }
         let program = self.programs.join("postgres");
         let mut daemon = Daemon::new(program, arguments, self.dir.path().join("postgres.log"));
         daemon.user = other_user();
@@ -236,6 +267,17 @@ impl Postgres {
             }
         }
         write(&self.data().join("pg_hba.conf"), ACCESS)
+    }
+
+    /// Takes nobody any more who does not come over TLS.
+    fn protect(&mut self, ca: &TestCa) -> Result<(), HarnessError> {
+        let files = ca.issue(&self.socket(), &["127.0.0.1"])?;
+        if other_user().is_some() {
+            let owner = format!("{USER}:{USER}");
+            self.run("chown", crate::args![&owner, &files.certificate, &files.key], false)?;
+        }
+        self.tls = Some(files);
+        write(&self.data().join("pg_hba.conf"), ACCESS_TLS)
     }
 
     /// Keeps a copy of the fresh data directory for later starts.

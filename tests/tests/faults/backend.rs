@@ -353,6 +353,81 @@ fn a_sealed_replacement_is_finished_once_the_store_is_back() {
     assert_whole(&pair, &server, &source);
 }
 
+/// F13, F14: parts that a lost answer left in their places cannot be read back for a while, which
+/// says nothing of whose they are: the job is not given up for it.
+#[test]
+fn a_store_that_cannot_be_read_for_a_while_does_not_end_a_sealed_job() {
+    let (pair, server, source) = on_faulty();
+    let faults = server.faults();
+    let uploads = faults.requests(Operation::CreateMultipart);
+    faults.times(Operation::CompleteMultipart, 2, Fault::LoseReply);
+    faults.every(Operation::Get, Fault::Fail(Failure::Internal));
+
+    let gets = faults.requests(Operation::Get);
+    let mut running = pair.begin(spray(&source, &[]));
+    wait_outage(&running);
+    // Each request is tried six times; from the second commit on the parts are found where nothing
+    // may be replaced.
+    faults.wait_requests(Operation::Get, gets + 12);
+    faults.clear();
+    done(&mut running);
+
+    assert_eq!(faults.requests(Operation::CreateMultipart) - uploads, 2);
+    assert_whole(&pair, &server, &source);
+}
+
+fn push(source: &Path) -> Vec<OsString> {
+    args!["push", source, &format!("{LAKE}:in/")]
+}
+
+/// The pushed file is there, whole, comes back, and no upload is left.
+fn assert_pushed(pair: &Pair, server: &FaultyS3, source: &Path) {
+    let back = pair.edge.file("back.out");
+    pair.done(args!["pull", &format!("{LAKE}:in/source.bin"), &back]);
+    assert_same(&back, source);
+    operator(pair, args!["collect"]);
+    assert_eq!(server.open_uploads(BUCKET), []);
+    assert_eq!(server.keys(BUCKET), ["planes/lake/in/source.bin"]);
+}
+
+/// F13: the answer to a completion is lost, and so is every further one: that the file may be there
+/// is no reason to refuse it for good.
+#[test]
+fn a_file_whose_completion_may_have_happened_is_asked_for_again() {
+    let (pair, server, source) = on_faulty();
+    let faults = server.faults();
+    let uploads = faults.requests(Operation::CreateMultipart);
+    faults.next(Operation::CompleteMultipart, Fault::LoseReply);
+    faults.every(Operation::CompleteMultipart, Fault::Fail(Failure::Internal));
+
+    let mut running = pair.begin(push(&source));
+    wait_outage(&running);
+    faults.clear();
+    let output = done(&mut running);
+
+    assert_eq!(output.done_number("files"), 1, "{output:#?}");
+    assert_eq!(faults.requests(Operation::CreateMultipart) - uploads, 1);
+    assert_pushed(&pair, &server, &source);
+}
+
+/// The store has thrown the upload of a whole file away: the file is sent again.
+#[test]
+fn an_upload_that_vanished_before_its_completion_begins_anew() {
+    let (pair, server, source) = on_faulty();
+    let faults = server.faults();
+    let uploads = faults.requests(Operation::CreateMultipart);
+    faults.next(Operation::CompleteMultipart, Fault::Fail(Failure::NoSuchUpload));
+
+    let lost = pair.run(push(&source));
+    assert_says(&lost, 5, "refused-404");
+    assert!(lost.text().contains("in/source.bin"), "{lost:#?}");
+    let sent = pair.done(push(&source));
+
+    assert_eq!(sent.done_number("files"), 1);
+    assert_eq!(faults.requests(Operation::CreateMultipart) - uploads, 2);
+    assert_pushed(&pair, &server, &source);
+}
+
 /// A relay serves what it can: a plane without its store, credential or authorities is the only one
 /// that does not work, and it works once they are there.
 #[test]

@@ -1,5 +1,6 @@
 //! Commands on files and jobs, over a catalogue and a plane that jobs have written to.
 
+mod commit;
 mod copy;
 mod replicate;
 
@@ -8,6 +9,7 @@ use crate::catalogue::{
     Actor, Catalogue, Invitation, NewJob, Opening, PartLayout, Redemption, SealedPart,
 };
 use crate::discard::{Discarded, delete_discards};
+use crate::placing::Placing;
 use crate::plane::{Finish, Finished, Layout, PartTarget, Plane, part_path};
 use skyspray_certs::{PrivateKey, RelayAddress, TrustDomain};
 use skyspray_dfu::naming::lfn_hash;
@@ -17,6 +19,8 @@ use skyspray_wire::ids::{ChunkSize, Epoch, JobId, PartIndex, SourceIndex};
 use skyspray_wire::message::{OriginRange, Origins, PartSeal, SourceNote, WriteTarget};
 use skyspray_wire::name::{AgentName, LogicalName, PlaneName};
 use std::num::NonZeroU32;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 
@@ -132,6 +136,16 @@ impl Stored {
             (target, sealed)
         };
         parts.iter().enumerate().map(stage).collect()
+    }
+
+    /// Stages a logical file and seals its job.
+    async fn sealed(&self, job: JobId, name: &str, parts: &[&[u8]]) -> Epoch {
+        let epoch = self.open(job, name, parts.len()).await;
+        let sealed: Vec<SealedPart> =
+            self.stage(job, name, parts).into_iter().map(|(_, sealed)| sealed).collect();
+        self.catalogue.seal_parts(job, epoch, &sealed, NOW_MS).await.unwrap();
+        self.catalogue.mark_sealed((job, epoch), &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
+        epoch
     }
 
     /// Stores a logical file as a spray does.
@@ -339,6 +353,44 @@ async fn a_job_that_is_done_or_unknown_is_not_cancelled() {
     assert!(unknown.err.starts_with("error: job D20260101-000000-99 does not exist\n"));
 }
 
+/// A commit has put a part of it in its place and goes on: cancelling waits for it.
+#[tokio::test]
+async fn cancelling_a_sealed_job_waits_for_whoever_places_its_parts() {
+    let stored = Stored::new().await;
+    let epoch = stored.sealed(job(1), "acme::orders", &[b"one"]).await;
+    let placing = Placing::new(&stored.site.dir(), &stored.catalogue, &plane_name());
+    let placed = placing.lock().await.unwrap();
+
+    let id = job(1).to_string();
+    let arguments = ["job", "cancel", &id, "--json"];
+    let mut cancelling = Box::pin(stored.run(&arguments));
+    let early = timeout(Duration::from_millis(300), &mut cancelling).await;
+    assert!(early.is_err(), "cancelled under the hands of a commit");
+    stored.catalogue.commit_spray(job(1), epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
+    drop(placed);
+
+    let cancelled = timeout(Duration::from_secs(30), cancelling).await.unwrap();
+    let told = format!("job {} is committed and cannot be cancelled", job(1));
+    assert!(cancelled.err.contains(&told), "{}", cancelled.err);
+}
+
+#[tokio::test]
+async fn a_sealed_job_is_not_cancelled_while_its_plane_cannot_be_locked() {
+    let stored = Stored::new().await;
+    stored.sealed(job(1), "acme::orders", &[b"one"]).await;
+    let lock = stored.site.dir().state().join("placing-data.lock");
+    std::fs::create_dir(&lock).unwrap();
+
+    let failed = stored.run(&["job", "cancel", &job(1).to_string()]).await;
+
+    assert_eq!(failed.exit, Exit::Internal, "{}", failed.err);
+    let told = format!("error: cannot open {}", lock.display());
+    assert!(failed.err.starts_with(&told), "{}", failed.err);
+    std::fs::remove_dir(&lock).unwrap();
+    let cancelled = stored.run(&["job", "cancel", &job(1).to_string(), "--json"]).await;
+    assert_eq!(cancelled.objects()[0]["state"], "aborted");
+}
+
 /// What a job put in place before it was given up is deleted; what somebody else has there is not.
 #[tokio::test]
 async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_stored() {
@@ -356,7 +408,7 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
         assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     }
     std::fs::write(stored.stored_path("acme/3/orders._3_of_3"), b"OVER").unwrap();
-    stored.catalogue.abort(job(1), None, &Actor::Operator, NOW_MS).await.unwrap();
+    stored.catalogue.abort_sealed(job(1), None, &Actor::Operator, NOW_MS).await.unwrap();
 
     let plane = (&plane_name(), &stored.plane);
     let discarded = delete_discards(&stored.catalogue, plane, &*host().clock).await.unwrap();

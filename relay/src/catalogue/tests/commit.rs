@@ -17,7 +17,7 @@ each_engine! {
     the_agent_is_judged_as_it_is_when_the_job_is_sealed;
     a_revoked_agent_seals_nothing_whatever_the_gate_says;
     what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up;
-    a_sealed_job_cannot_be_given_up_by_its_agent;
+    a_sealed_job_is_given_up_only_by_whoever_may_place_its_parts;
     a_part_does_not_take_the_place_of_another_file;
     a_crash_between_any_two_steps_loses_nothing_and_repeats_nothing;
     a_transaction_that_was_cut_off_has_written_nothing;
@@ -271,23 +271,24 @@ async fn a_revoked_agent_seals_nothing_whatever_the_gate_says(engine: Engine) {
 async fn what_a_sealed_job_put_in_its_places_is_discarded_when_it_is_given_up(engine: Engine) {
     let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
-    let epoch = bench.sealed(&new, T).await;
+    bench.sealed(&new, T).await;
 
-    bench.catalogue.abort(new.job, Some(epoch), &Actor::Relay, T).await.unwrap();
+    bench.catalogue.abort_sealed(new.job, None, &Actor::Relay, T).await.unwrap();
     assert_eq!(bench.discard_paths().await, ["a/x._1_of_2", "a/x._2_of_2"]);
     let discards = bench.catalogue.discards(&plane(), 1).await.unwrap();
     assert_eq!(discards[0].reason, DiscardReason::Aborted);
 }
 
-async fn a_sealed_job_cannot_be_given_up_by_its_agent(engine: Engine) {
+async fn a_sealed_job_is_given_up_only_by_whoever_may_place_its_parts(engine: Engine) {
     let bench = Bench::new(engine).await;
     let new = spray(1, "a::x");
     let epoch = bench.sealed(&new, T).await;
 
-    let me = Actor::Agent(agent("edge-1"));
-    let error = bench.catalogue.abort(new.job, Some(epoch), &me, T).await.unwrap_err();
-
-    assert!(matches!(error, JobError::State { state: JobState::Sealed, .. }));
+    for actor in [Actor::Agent(agent("edge-1")), Actor::Operator, Actor::Relay] {
+        let error = bench.catalogue.abort(new.job, Some(epoch), &actor, T).await.unwrap_err();
+        assert!(matches!(error, JobError::State { state: JobState::Sealed, .. }), "{error}");
+    }
+    assert_eq!(bench.job(&new).await.state, JobState::Sealed);
 }
 
 async fn a_part_does_not_take_the_place_of_another_file(engine: Engine) {

@@ -13,7 +13,12 @@ impl Bench {
     /// Stores `a::x` and opens a copy of it that knows its parts; the copy and its epoch.
     async fn copy_of_x(&self) -> (NewJob, Epoch) {
         self.committed(&spray(1, "a::x"), T).await;
-        let new = NewJob { agent: operator(), ..spray(2, "a::twin") };
+        self.open_copy(2).await
+    }
+
+    /// Opens a copy to `a::twin` that knows its parts.
+    pub(super) async fn open_copy(&self, id: u8) -> (NewJob, Epoch) {
+        let new = NewJob { agent: operator(), ..spray(id, "a::twin") };
         let opened = match self.catalogue.open_copy(&new, T).await.unwrap() {
             Opening::Granted(opened) => opened,
             Opening::Committed(done) => panic!("{done:?}"),
@@ -22,7 +27,11 @@ impl Bench {
         (new, opened.epoch)
     }
 
-    async fn seal_copy(&self, key: (JobId, Epoch), generation: u64) -> Result<bool, JobError> {
+    pub(super) async fn seal_copy(
+        &self,
+        key: (JobId, Epoch),
+        generation: u64,
+    ) -> Result<bool, JobError> {
         let (plane, name) = (plane(), logical("a::x"));
         let generation = Generation(generation);
         let from = CopiedFrom { plane: &plane, name: &name, generation, read_back: true };
@@ -70,7 +79,7 @@ async fn a_copy_that_is_given_up_lets_go_of_what_it_was_made_of(engine: Engine) 
     let (new, epoch) = bench.copy_of_x().await;
     assert!(bench.seal_copy((new.job, epoch), 1).await.unwrap());
 
-    bench.catalogue.abort(new.job, None, &Actor::Operator, T).await.unwrap();
+    bench.catalogue.abort_sealed(new.job, None, &Actor::Operator, T).await.unwrap();
 
     assert_eq!(bench.sources(&new).await, []);
     let other = NewJob { overwrite: true, ..spray(3, "a::x") };

@@ -106,13 +106,13 @@ async fn an_aborted_sealed_job_discards_only_what_no_generation_uses(engine: Eng
     let new = NewJob { overwrite: true, ..spray(2, "a::x") };
     bench.sealed(&new, T).await;
 
-    bench.catalogue.abort(new.job, None, &Actor::Operator, T).await.unwrap();
+    bench.catalogue.abort_sealed(new.job, None, &Actor::Operator, T).await.unwrap();
 
     assert_eq!(bench.discard_paths().await, Vec::<String>::new());
     let current = bench.catalogue.current(&plane(), &logical("a::x")).await.unwrap().unwrap();
     assert_eq!(current.generation, Generation(1));
     let wider = NewJob { overwrite: true, parts: 3, ..spray(3, "a::x") };
     bench.sealed(&wider, T).await;
-    bench.catalogue.abort(wider.job, None, &Actor::Relay, T).await.unwrap();
+    bench.catalogue.abort_sealed(wider.job, None, &Actor::Relay, T).await.unwrap();
     assert_eq!(bench.discard_paths().await.len(), 3);
 }

@@ -5,6 +5,7 @@ use crate::plane::{PieceId, UploadId};
 
 each_engine! {
     an_upload_is_noted_with_its_pieces_until_a_newer_one_takes_its_place;
+    a_committed_job_is_collected_for_uploads_that_made_none_of_its_parts;
 }
 
 async fn an_upload_is_noted_with_its_pieces_until_a_newer_one_takes_its_place(engine: Engine) {
@@ -43,4 +44,42 @@ async fn an_upload_is_noted_with_its_pieces_until_a_newer_one_takes_its_place(en
     catalogue.collected(job).await.unwrap();
     while catalogue.forget_litter(10).await.unwrap() > 0 {}
     assert_eq!(catalogue.job_uploads(job, 9).await.unwrap(), []);
+}
+
+async fn a_committed_job_is_collected_for_uploads_that_made_none_of_its_parts(engine: Engine) {
+    let bench = Bench::new(engine).await;
+    let catalogue = &bench.catalogue;
+    let to_collect = async || {
+        let jobs = catalogue.jobs_to_collect(9).await.unwrap();
+        jobs.into_iter().map(|job| job.job).collect::<Vec<_>>()
+    };
+    let part = PartIndex(0);
+    let begin = async |new: &NewJob, epoch, path: &str| {
+        let key = (new.job, epoch);
+        catalogue.want_upload(key, part, path, T).await.unwrap();
+        let id = UploadId(format!("of {path}"));
+        catalogue.record_upload(key, part, (path, &id), T).await.unwrap();
+    };
+
+    // Its uploads became its parts.
+    let plain = spray(1, "a::x");
+    let epoch = bench.sealed(&plain, T).await;
+    begin(&plain, epoch, "a/x._1_of_2").await;
+    catalogue.commit_spray(plain.job, epoch, OPEN_GATE.sign, T).await.unwrap();
+    assert_eq!(to_collect().await, []);
+
+    // One was about to be begun, and nobody knows whether it was.
+    let wanting = spray(2, "a::y");
+    let epoch = bench.sealed(&wanting, T).await;
+    begin(&wanting, epoch, "a/y._1_of_2").await;
+    catalogue.want_upload((wanting.job, epoch), part, "a/y._1_of_2", T).await.unwrap();
+    catalogue.commit_spray(wanting.job, epoch, OPEN_GATE.sign, T).await.unwrap();
+    assert_eq!(to_collect().await, [wanting.job]);
+
+    // Bytes of a copy were carried over for a while, and then the store copied them all the same.
+    let (copy, epoch) = bench.open_copy(3).await;
+    assert!(bench.seal_copy((copy.job, epoch), 1).await.unwrap());
+    begin(&copy, epoch, "a/twin._1_of_2").await;
+    catalogue.commit_spray(copy.job, epoch, OPEN_GATE.sign, T).await.unwrap();
+    assert_eq!(to_collect().await, [wanting.job, copy.job]);
 }

@@ -26,10 +26,24 @@ pub(super) fn classify(source: sqlx::Error) -> CatalogueError {
 
 /// What a failure to connect means, to the server and database shown as `at`.
 pub(super) fn connect(source: sqlx::Error, at: String) -> CatalogueError {
+    if let Some(source) = tls_fault(&source) {
+        return CatalogueError::Untrusted { at, source };
+    }
     match classify(source) {
         CatalogueError::Database { source } => CatalogueError::Connect { at, source },
         error => error,
     }
+}
+
+/// What is wrong with the certificate of the server. Waiting does not mend that, although it comes as
+/// a failure of the way to it.
+fn tls_fault(source: &sqlx::Error) -> Option<rustls::Error> {
+    let fault = match source {
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>(),
+        sqlx::Error::Tls(error) => error.downcast_ref::<rustls::Error>(),
+        _ => None,
+    };
+    fault.filter(|fault| matches!(fault, rustls::Error::InvalidCertificate(_))).cloned()
 }
 
 /// The server has not answered in time.

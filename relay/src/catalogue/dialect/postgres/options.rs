@@ -24,6 +24,11 @@ pub(in crate::catalogue::dialect) fn options(
     let parsed: Result<PgConnectOptions, _> = url.as_str().parse();
     let mut options =
         parsed.map_err(|source| CatalogueError::Connect { at: url.to_string(), source })?;
+    // What is missing here comes later as if the server were away.
+    for path in url.files() {
+        let opened = std::fs::File::open(path);
+        opened.map_err(|source| CatalogueError::UrlFile { path: path.to_owned(), source })?;
+    }
     if let Some(path) = password_file {
         let read = std::fs::read_to_string(path);
         let password =
