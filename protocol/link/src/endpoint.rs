@@ -1,5 +1,6 @@
 //! Endpoints: sockets, transport settings, dialling and accepting.
 
+use crate::congestion::Fill;
 use crate::replica::{self, ListenerSecrets};
 use crate::session::{Session, SessionError};
 use crate::socket::JoiningSocket;
@@ -360,6 +361,7 @@ fn transport(side: Side) -> TransportConfig {
         .send_window(WINDOW_BYTES_START)
         .datagram_receive_buffer_size(None)
         .crypto_buffer_size(16 * 1024)
+        .congestion_controller_factory(Arc::new(Fill))
         .allow_spin(false);
     config
 }

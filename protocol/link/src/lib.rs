@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod codec;
+mod congestion;
 mod effort;
 pub mod endpoint;
 pub mod feed;
