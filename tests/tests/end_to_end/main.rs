@@ -18,3 +18,4 @@ mod push_parts;
 mod round_trip;
 mod sources;
 mod spray_inside;
+mod store_copies;
