@@ -98,7 +98,7 @@ pub(super) async fn content(
     let (plane, path) = files::path(asked)?;
     let plane = files::name("plane", &plane, PlaneName::parse)?;
     let path = files::name("path", &path, PlanePath::parse)?;
-    caller.may_pull_path(&plane, &path)?;
+    caller.may_pull_path(&api, (&plane, &path)).await?;
     let open = OpenFile::open(&api, plane, path).await?;
     let length = open.stat.length;
     let (shown, tag) = (open.shown(), open.tag());
