@@ -19,3 +19,4 @@ mod round_trip;
 mod sources;
 mod spray_inside;
 mod store_copies;
+mod store_faces;
