@@ -10,7 +10,7 @@ use crate::catalogue::{
 };
 use crate::housekeeping::Planes;
 use crate::placing::{Placed, Placing, PlacingError};
-use crate::plane::{Finish, Finished, PartTarget, Plane, PlaneError, part_path};
+use crate::plane::{BucketError, Finish, Finished, PartTarget, Plane, PlaneError, part_path};
 use crate::pointer::{PointerError, Pointers, settle_locked};
 use crate::service::part_paths;
 use crate::staging;
@@ -152,6 +152,23 @@ pub(crate) struct Done {
     pub(crate) copied: u64,
     /// Parts it was to copy and whose bytes were carried over.
     pub(crate) carried: u64,
+    /// Why the first of those was not copied, where the store said so.
+    pub(crate) refused: Option<BucketError>,
+}
+
+/// How the parts of a copy got to their places.
+#[derive(Debug, Default)]
+struct Tally {
+    copied: u64,
+    carried: u64,
+    refused: Option<BucketError>,
+}
+
+impl Done {
+    /// A job that somebody else has finished.
+    pub(crate) fn before(committed: Committed) -> Self {
+        Self { committed, copied: 0, carried: 0, refused: None }
+    }
 }
 
 impl Committer {
@@ -173,7 +190,7 @@ impl Committer {
         let _placing = self.placing.lock().await?;
         if let Some(committed) = self.done_or_sealed(commitment.job).await? {
             self.settle(&commitment).await?;
-            return Ok(Done { committed, copied: 0, carried: 0 });
+            return Ok(Done::before(committed));
         }
         let mut page = Vec::new();
         let error = match self.place_and_commit(&commitment, &mut page).await {
@@ -203,9 +220,9 @@ impl Committer {
         commitment: &Commitment,
         page: &mut Vec<(String, PartRecord)>,
     ) -> Result<Done, CommitError> {
-        let (copied, carried) = self.place_parts(commitment, page).await?;
+        let Tally { copied, carried, refused } = self.place_parts(commitment, page).await?;
         let committed = self.commit(commitment).await?;
-        Ok(Done { committed, copied, carried })
+        Ok(Done { committed, copied, carried, refused })
     }
 
     /// Readers of the plane learn of a generation before its edge does.
@@ -229,25 +246,24 @@ impl Committer {
         }
     }
 
-    /// Puts every part in its place, while the job is sealed and nobody else has taken it over. Says
-    /// how many the store copied there, and how many it was to copy and did not.
+    /// Puts every part in its place, while the job is sealed and nobody else has taken it over.
     async fn place_parts(
         &self,
         commitment: &Commitment,
         under_way: &mut Vec<(String, PartRecord)>,
-    ) -> Result<(u64, u64), CommitError> {
+    ) -> Result<Tally, CommitError> {
         let WriteTarget::LogicalFile { name, .. } = &commitment.target else {
             return Err(JobError::Kind { job: commitment.job }.into());
         };
         let paths = part_paths(commitment.parts, &commitment.layout)
             .ok_or(CatalogueError::Corrupt { table: "jobs", column: "parts" })?;
         let replace = if commitment.overwrite { Replace::Existing } else { Replace::Never };
-        let (mut after, mut copied, mut carried) = (None, 0, 0);
+        let (mut after, mut tally) = (None, Tally::default());
         loop {
             // The pieces of uploads are in memory for as long as a page is.
             let page = if self.plane.has_uploads() { UPLOADS_PAGE } else { PAGE };
             let rows = self.catalogue.job_parts(commitment.job, after, page).await?;
-            let Some(last) = rows.last() else { return Ok((copied, carried)) };
+            let Some(last) = rows.last() else { return Ok(tally) };
             after = Some(last.part);
             let key = (commitment.job, commitment.epoch);
             self.catalogue.check_sealed(key, self.now_ms()).await?;
@@ -273,9 +289,10 @@ impl Committer {
                 }
             }
             if !sourced.is_empty() {
-                let parts = sourced.len() as u64;
-                let not_copied = self.place_copies(commitment, sourced).await?;
-                (copied, carried) = (copied + parts - not_copied, carried + not_copied);
+                let placed = self.place_copies(commitment, sourced).await?;
+                tally.copied += placed.copied;
+                tally.carried += placed.carried;
+                tally.refused = tally.refused.or(placed.refused);
             }
             let plane = Arc::clone(&self.plane);
             blocking(move || place_page(&plane, finishes)).await?;
@@ -418,6 +435,12 @@ pub enum PlaceError {
         /// From the root of its plane.
         path: RelPath,
     },
+    /// What a part was copied from was replaced meanwhile.
+    #[error("{path} was replaced while a part was copied from it")]
+    SourceChanged {
+        /// From the root of its plane.
+        path: RelPath,
+    },
     /// The plane that a part is copied from is not configured, or cannot be opened.
     #[error("plane {plane} cannot be used, from which a part is copied")]
     NoSource {
@@ -437,6 +460,9 @@ impl PlaceError {
             Self::Foreign => Refusal::new(RefusalCode::StoredCorrupt, "a part's place is taken"),
             Self::Miscopied => Refusal::new(RefusalCode::StoredCorrupt, "a part's copy differs"),
             Self::SourceGone { .. } => Refusal::new(RefusalCode::StoredCorrupt, "a source is gone"),
+            Self::SourceChanged { .. } => {
+                Refusal::new(RefusalCode::StoredCorrupt, "a source has changed")
+            }
             Self::NoSource { plane } => {
                 Refusal::new(RefusalCode::PlaneUnavailable, plane.to_string())
             }

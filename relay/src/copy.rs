@@ -32,7 +32,7 @@ use crate::config::{Category, PlaneSettings};
 use crate::discard::delete_discards;
 use crate::housekeeping::{Planes, clear_jobs};
 use crate::placing::Placing;
-use crate::plane::Plane;
+use crate::plane::{BucketError, Plane};
 use crate::service::{part_layout, part_paths};
 use crate::staging::Staging;
 use crate::state::{blocking, unix_ms};
@@ -76,20 +76,31 @@ pub(crate) struct CopyRequest {
 }
 
 /// How the bytes of a copy got to their places.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Method {
     /// The store copied every part.
     Provider,
-    /// The relay read and wrote them.
-    Streamed,
+    /// The relay read and wrote them, or some of them.
+    Streamed {
+        /// Why the store did not copy them, where it was asked and said so.
+        refused: Option<BucketError>,
+    },
 }
 
 impl Method {
     /// The word for it, as it is shown.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Provider => "provider",
-            Self::Streamed => "streamed",
+            Self::Streamed { .. } => "streamed",
+        }
+    }
+
+    /// Why the store did not copy, where it was asked and said so.
+    pub(crate) fn refused(&self) -> Option<&BucketError> {
+        match self {
+            Self::Provider => None,
+            Self::Streamed { refused } => refused.as_ref(),
         }
     }
 }
@@ -247,9 +258,7 @@ impl Copier {
         };
         match opened {
             Ok(Opening::Granted(opened)) => Ok(Opened::Granted(opened)),
-            Ok(Opening::Committed(committed)) => {
-                Ok(Opened::Finished(Done { committed, copied: 0, carried: 0 }))
-            }
+            Ok(Opening::Committed(committed)) => Ok(Opened::Finished(Done::before(committed))),
             Err(JobError::Exists { .. }) => {
                 Err(CopyError::Exists { name: format!("{}:{to}", self.target.name) })
             }
@@ -285,7 +294,7 @@ impl Copier {
                 let done = self.commit(Commitment::of(new, opened)).await?;
                 let method = match inside && done.carried == 0 {
                     true => Method::Provider,
-                    false => Method::Streamed,
+                    false => Method::Streamed { refused: done.refused },
                 };
                 Ok((done.committed, method))
             }
@@ -375,6 +384,9 @@ enum Opened {
 impl Done {
     /// How the parts of a job came to their places that was finished for an earlier run.
     fn method(&self) -> Method {
-        if self.copied > 0 && self.carried == 0 { Method::Provider } else { Method::Streamed }
+        match self.copied > 0 && self.carried == 0 {
+            true => Method::Provider,
+            false => Method::Streamed { refused: self.refused.clone() },
+        }
     }
 }

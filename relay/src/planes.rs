@@ -80,6 +80,8 @@ async fn keep_one(relay: Arc<Relay>, name: PlaneName) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = false;
     let mut tried = false;
+    // Of all tries: what one leaves the next removes.
+    let job = random_job();
     loop {
         ticks.tick().await;
         let plane = match relay.planes[&name].open() {
@@ -94,7 +96,7 @@ async fn keep_one(relay: Arc<Relay>, name: PlaneName) {
             }
         };
         if !tried {
-            tried = try_out(&name, plane, &mut told).await;
+            tried = try_out((&name, plane), job, &mut told).await;
         } else if plane.unhealthy().is_some() {
             // Whatever comes of it is told by the bucket itself.
             let _ = plane.check().await;
@@ -104,8 +106,7 @@ async fn keep_one(relay: Arc<Relay>, name: PlaneName) {
 
 /// Tries everything the relay needs of the plane, and tells what its store does not do. Returns
 /// whether it works; a failure is told when `told` does not say that it was.
-async fn try_out(name: &PlaneName, plane: Arc<Plane>, told: &mut bool) -> bool {
-    let job = random_job();
+async fn try_out((name, plane): (&PlaneName, Arc<Plane>), job: JobId, told: &mut bool) -> bool {
     match blocking(move || plane.probe(job)).await {
         Ok(Probed { create_only, copies, .. }) => {
             tracing::info!(plane = %name, create_only, copies, "the plane works");

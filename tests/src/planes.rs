@@ -27,21 +27,9 @@ pub fn add_s3(pair: &Pair, s3: &S3, bucket: &str, more: &str) {
 pub fn add_s3_as(name: &str, pair: &Pair, (s3, bucket): (&S3, &str), more: &str) {
     let secrets =
         secret_files(pair, &[("aws-key-id", s3.access_key()), ("aws-access-key", s3.secret_key())]);
-    let mut table = format!(
-        "[plane.{name}]\nurl = \"s3://{bucket}/planes/{name}\"\nregion = \"{REGION}\"\n\
-         endpoint = \"{}\"\ncredentials_dir = \"{}\"\npath_style = true\n",
-        s3.endpoint(),
-        secrets.display(),
-    );
-    match s3.ca_pem() {
-        Some(pem) => {
-            let file = secrets.with_extension("ca.pem");
-            fs::write(&file, pem).expect("the authority can be written");
-            table.push_str(&format!("ca_file = \"{}\"\n", file.display()));
-        }
-        None => table.push_str("allow_http = true\n"),
-    }
-    pair.relay.configure(&format!("{table}{more}"));
+    let own = format!("region = \"{REGION}\"\npath_style = true\n{more}");
+    let store = Store { scheme: "s3", endpoint: s3.endpoint(), ca_pem: s3.ca_pem(), secrets };
+    store.add(pair, (name, bucket), &own);
 }
 
 /// Adds the plane `lake`, a container of `blobs` below the prefix `planes/lake`, to the configuration
@@ -51,22 +39,48 @@ pub fn add_s3_as(name: &str, pair: &Pair, (s3, bucket): (&S3, &str), more: &str)
 ///
 /// When a file cannot be written.
 pub fn add_azure(pair: &Pair, blobs: &Blobs, container: &str, more: &str) {
+    add_azure_as(LAKE, pair, (blobs, container), more);
+}
+
+/// As [`add_azure`], a plane called `name` below the prefix `planes/<name>`.
+///
+/// # Panics
+///
+/// When a file cannot be written.
+pub fn add_azure_as(name: &str, pair: &Pair, (blobs, container): (&Blobs, &str), more: &str) {
     let secrets = secret_files(pair, &[("key", &blobs.access_key())]);
-    let mut table = format!(
-        "[plane.{LAKE}]\nurl = \"azure://{container}/planes/lake\"\naccount = \"{ACCOUNT}\"\n\
-         endpoint = \"{}\"\ncredentials_dir = \"{}\"\n",
-        blobs.endpoint(),
-        secrets.display(),
-    );
-    match blobs.ca_pem() {
-        Some(pem) => {
-            let file = secrets.with_extension("ca.pem");
-            fs::write(&file, pem).expect("the authority can be written");
-            table.push_str(&format!("ca_file = \"{}\"\n", file.display()));
-        }
-        None => table.push_str("allow_http = true\n"),
+    let (endpoint, ca_pem) = (blobs.endpoint(), blobs.ca_pem());
+    let store = Store { scheme: "azure", endpoint, ca_pem, secrets };
+    store.add(pair, (name, container), &format!("account = \"{ACCOUNT}\"\n{more}"));
+}
+
+/// How a relay reaches a store.
+struct Store<'a> {
+    scheme: &'static str,
+    endpoint: String,
+    ca_pem: Option<&'a str>,
+    /// The directory of its credential.
+    secrets: PathBuf,
+}
+
+impl Store<'_> {
+    /// Adds the plane `name` in `bucket`, with `more` keys.
+    fn add(self, pair: &Pair, (name, bucket): (&str, &str), more: &str) {
+        let Self { scheme, endpoint, ca_pem, secrets } = self;
+        let trust = match ca_pem {
+            Some(pem) => {
+                let file = secrets.with_extension("ca.pem");
+                fs::write(&file, pem).expect("the authority can be written");
+                format!("ca_file = \"{}\"\n", file.display())
+            }
+            None => "allow_http = true\n".to_owned(),
+        };
+        pair.relay.configure(&format!(
+            "[plane.{name}]\nurl = \"{scheme}://{bucket}/planes/{name}\"\n\
+             endpoint = \"{endpoint}\"\ncredentials_dir = \"{}\"\n{trust}{more}",
+            secrets.display()
+        ));
     }
-    pair.relay.configure(&format!("{table}{more}"));
 }
 
 /// A directory of secrets, as a cluster mounts it.

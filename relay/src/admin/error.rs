@@ -294,15 +294,7 @@ impl Failure for AdminError {
             Self::NotRunning => "start skyspray-relay serve, or set a port in relay.toml",
             Self::Addresses { .. } => "restart the relay, which writes the file anew",
             Self::Catalogue(error) => catalogue_advice(error),
-            Self::Agent(AgentError::State { state: AgentState::Revoked, .. }) => {
-                "a revoked name is not used again; add the edge under another name"
-            }
-            Self::Agent(AgentError::State { state: AgentState::Enrolled, .. }) => {
-                "change its rules with skyspray-relay agent allow NAME RULE; \
-                 a lost identity is revoked and the edge added under another name"
-            }
-            Self::Agent(AgentError::Reserved { .. }) => "choose another name",
-            Self::Agent(_) => "look at it with skyspray-relay agent show NAME",
+            Self::Agent(error) => agent_advice(error),
             Self::ApiToken(error) => api_token_advice(error),
             Self::Rollback(error) => rollback_advice(error),
             Self::Pointer(_) => {
@@ -382,6 +374,20 @@ fn placing_exit(error: &PlacingError) -> Exit {
         PlacingError::Catalogue(error) => catalogue_exit(error),
         PlacingError::Taken { .. } => Exit::Temporary,
         PlacingError::File { .. } => Exit::Internal,
+    }
+}
+
+fn agent_advice(error: &AgentError) -> &'static str {
+    match error {
+        AgentError::State { state: AgentState::Revoked, .. } => {
+            "a revoked name is not used again; add the edge under another name"
+        }
+        AgentError::State { state: AgentState::Enrolled, .. } => {
+            "change its rules with skyspray-relay agent allow NAME RULE; \
+             a lost identity is revoked and the edge added under another name"
+        }
+        AgentError::Reserved { .. } => "choose another name",
+        _ => "look at it with skyspray-relay agent show NAME",
     }
 }
 

@@ -28,7 +28,8 @@ pub struct InitArgs {
     /// Where edges enroll, as IP:PORT; port 0 takes any free one.
     #[arg(long, value_name = "ADDR", value_parser = listen_address, default_value = "0.0.0.0:4434")]
     pub enroll_listen: SocketAddr,
-    /// Written to relay.toml for an HTTP interface; this version serves none.
+    /// Where the HTTP interface listens, as IP:PORT; without it none is served. Anything but a loopback
+    /// address needs the keys of [api] in relay.toml.
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     pub api_listen: Option<SocketAddr>,
     /// Name or address by which edges reach this relay [default: the host name].

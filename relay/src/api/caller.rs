@@ -27,13 +27,18 @@ impl Caller {
         self.checked(allowed, Operation::Pull, plane, name.as_str())
     }
 
-    pub(super) fn may_pull_path(
+    /// Of a path where a part of a logical file is stored, the right to read that file as well.
+    pub(super) async fn may_pull_path(
         &self,
-        plane: &PlaneName,
-        path: &PlanePath,
+        api: &Api,
+        (plane, path): (&PlaneName, &PlanePath),
     ) -> Result<(), ApiError> {
         let allowed = access::allows_path(&self.rules, Operation::Pull, plane, path);
-        self.checked(allowed, Operation::Pull, plane, &path.to_string())
+        self.checked(allowed, Operation::Pull, plane, &path.to_string())?;
+        match api.relay.catalogue.owner_of(plane, path).await? {
+            Some(file) => self.may_pull(plane, &file),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn may_list(&self, plane: &PlaneName, scope: &Scope) -> Result<(), ApiError> {

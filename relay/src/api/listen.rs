@@ -31,8 +31,11 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take for the head of a request, and a connection may be idle.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long a client may take nothing of what is sent to it.
+/// How long a client may take for [`STALL_BYTES`] of what is sent to it.
 const STALL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A client that takes less than that a minute holds one of few responses for nothing.
+const STALL_BYTES: usize = 64 * 1024;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -184,7 +187,7 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
         }
-        let stream = Unstalled::new(stream, STALL_DEADLINE);
+        let stream = Unstalled::new(stream, STALL_DEADLINE, STALL_BYTES);
         let Some(acceptor) = self.acceptor.clone() else {
             return self.answer(stream).await;
         };

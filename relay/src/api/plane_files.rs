@@ -79,11 +79,14 @@ impl OpenFile {
         format!("{}:{}", self.plane_name, self.path)
     }
 
-    /// Strong entity tag: by what is in a pushed file, and by time and length of another.
+    /// Strong entity tag: by what is in a pushed file, by what its store calls the content of another,
+    /// and by time and length where neither is known. Times of stores are of whole seconds.
     pub(super) fn tag(&self) -> String {
-        match &self.digest {
-            Some(digest) => format!("\"b3.{digest}\""),
-            None => format!("\"m{}.{}\"", self.stat.modified_ns, self.stat.length),
+        match (&self.digest, self.file.tag()) {
+            (Some(digest), _) => format!("\"b3.{digest}\""),
+            // What a store writes may hold anything.
+            (None, Some(tag)) => format!("\"s.{}\"", Digest::of(tag.as_bytes())),
+            (None, None) => format!("\"m{}.{}\"", self.stat.modified_ns, self.stat.length),
         }
     }
 }
@@ -98,7 +101,7 @@ pub(super) async fn content(
     let (plane, path) = files::path(asked)?;
     let plane = files::name("plane", &plane, PlaneName::parse)?;
     let path = files::name("path", &path, PlanePath::parse)?;
-    caller.may_pull_path(&plane, &path)?;
+    caller.may_pull_path(&api, (&plane, &path)).await?;
     let open = OpenFile::open(&api, plane, path).await?;
     let length = open.stat.length;
     let (shown, tag) = (open.shown(), open.tag());

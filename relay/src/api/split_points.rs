@@ -183,7 +183,7 @@ pub(super) async fn answer(
         return Err(ApiError::Request { problem });
     }
     let options = asked.options()?;
-    caller.may_pull_path(&asked.plane, &asked.path)?;
+    caller.may_pull_path(&api, (&asked.plane, &asked.path)).await?;
     let slot = api.read_slot()?;
     let open = OpenFile::open(&api, asked.plane, asked.path).await?;
     let file_name = open.path.segments().last().map(|name| name.as_str()).unwrap_or_default();

@@ -6,7 +6,7 @@ use super::fields::Fields;
 use super::{Catalogue, page};
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::JobId;
-use skyspray_wire::name::{AgentName, PlaneName, PlanePath};
+use skyspray_wire::name::{AgentName, LogicalName, PlaneName, PlanePath};
 
 /// A file that a push put on a plane.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,6 +62,25 @@ impl Catalogue {
             .fetch_optional(self.store.readers())
             .await?;
         row.as_ref().map(PlaneFile::read).transpose()
+    }
+
+    /// The logical file of which a part is stored at `path`. Who may not read that may not read its
+    /// parts by their paths either: the directory of a part, such as `1`, is a scope's as well.
+    ///
+    /// # Errors
+    ///
+    /// The catalogue failed.
+    pub async fn owner_of(
+        &self,
+        plane: &PlaneName,
+        path: &PlanePath,
+    ) -> Result<Option<LogicalName>, CatalogueError> {
+        let row = query("SELECT name FROM generation_parts WHERE plane = $1 AND path = $2")
+            .bind(plane.as_str())
+            .bind(path.to_string())
+            .fetch_optional(self.store.readers())
+            .await?;
+        row.as_ref().map(|row| Fields::new("generation_parts", row).name("name")).transpose()
     }
 
     /// Pushed files below `directory`, or the one it names, whose paths come after `after`, in the

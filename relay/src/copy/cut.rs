@@ -8,7 +8,7 @@ use super::transfer::cancelled;
 use super::writer::{PartShape, Writer, Written};
 use crate::staging::StagingError;
 use skyspray_dfu::format::RecordFormat;
-use skyspray_dfu::join::{Joined, Placed, Stored, separator};
+use skyspray_dfu::join::{Joined, Placed, SEPARATOR_ATTRIBUTE, Stored, separator};
 use skyspray_dfu::split::{Origin, Piece, Source, SplitOptions, Splitter};
 use skyspray_dfu::splitting::Splitting;
 use skyspray_wire::ids::SourceIndex;
@@ -16,11 +16,8 @@ use skyspray_wire::message::{Attributes, OriginRange, SourceNote};
 use std::num::NonZeroU32;
 use tokio::sync::mpsc::Sender;
 
-/// Kept with a logical file of JSON rows: what stands between those of one part and the next.
-const SEPARATOR: &str = "rowSeparator";
-
 /// What is said of how an original was split and does not hold of a copy that is split again.
-const LAYOUT_ATTRIBUTES: [&str; 3] = [SEPARATOR, "sourcesWhole", "splitPointParts"];
+const LAYOUT_ATTRIBUTES: [&str; 3] = [SEPARATOR_ATTRIBUTE, "sourcesWhole", "splitPointParts"];
 
 /// How the parts of a copy are cut.
 #[derive(Debug)]
@@ -123,7 +120,10 @@ impl Cut {
         let filled = |part: &Stored| part.length > u64::from(part.header) + u64::from(part.footer);
         let first = stored.iter().position(filled).unwrap_or(0);
         let last = stored.iter().rposition(filled).unwrap_or(0);
-        let said = attributes.iter().find(|(key, _)| key == SEPARATOR).map(|(_, value)| &**value);
+        let said = attributes
+            .iter()
+            .find(|(key, _)| key == SEPARATOR_ATTRIBUTE)
+            .map(|(_, value)| &**value);
         let between = separator(&format, stored[first].header, said);
         let joined = Joined::try_new(&stored, b"", &between)
             .map_err(|source| CopyError::Parts { name: name(), source })?;
@@ -304,7 +304,7 @@ impl Again {
         let mut attributes = Attributes::new();
         let json = matches!(self.format, RecordFormat::Json(_));
         if json && self.origins.windows(2).any(comma) {
-            attributes.push((SEPARATOR.to_owned(), ",".to_owned()));
+            attributes.push((SEPARATOR_ATTRIBUTE.to_owned(), ",".to_owned()));
         }
         let ranges = self.origins.iter().flat_map(|origin| ranges(&self.joined, origin));
         let sources = match input {

@@ -28,7 +28,7 @@ impl Transfer<'_> {
             let failed = |source| original.plane_failed(index, source);
             let from = RelPath::parse(&part.path).map_err(|error| failed(error.into()))?;
             let to = self.path(part).map_err(failed)?;
-            let can = target.copies_inside(&original.plane, (&from, &to), part.length);
+            let can = target.copies_inside(&original.plane, (&from, &to));
             if !can.map_err(failed)? {
                 return Ok(false);
             }

@@ -5,12 +5,14 @@
 
 mod bucket;
 mod classify;
+mod copying;
 mod credentials;
 mod error;
 mod health;
 mod many;
 mod probe;
 mod secret;
+mod signed;
 mod store;
 mod strays;
 mod transport;
@@ -18,8 +20,9 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::plane) use bucket::{Bucket, ObjectStat, PutHow};
+pub(in crate::plane) use bucket::{Bucket, ObjectStat, ObjectTag, PutHow};
 pub use bucket::{PieceId, UploadId};
+pub(in crate::plane) use copying::CopyOf;
 pub use error::BucketError;
 pub(in crate::plane) use error::BucketFault;
 pub(in crate::plane) use probe::Capabilities;

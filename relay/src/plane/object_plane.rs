@@ -331,12 +331,12 @@ pub(super) async fn stat(place: &Place) -> Result<Option<ObjectStat>, PlaneError
     }
 }
 
-/// Removes an object that was just made of an upload and is not what was uploaded (F17): nobody would
+/// Removes an object that was just made and is not what it should be (F17): nobody would
 /// know it for this job's later, and it would have the name for ever.
-async fn take_back(place: &Place) {
+pub(super) async fn take_back(place: &Place) {
     let removed = place.bucket.remove(std::slice::from_ref(&place.key)).await;
     if let Some(Err(error)) = removed.into_iter().next() {
-        tracing::warn!(path = %place.path, %error, "an object that is too short is left");
+        tracing::warn!(path = %place.path, %error, "an object that is not what it should be is left");
     }
 }
 

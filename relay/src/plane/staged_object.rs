@@ -28,6 +28,10 @@ impl StagedObject {
         &self.target
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(super) fn upload(&self) -> &UploadId {
         &self.upload
     }
@@ -55,6 +59,11 @@ impl StagedObject {
         let bytes = chunk.0.saturating_add(1).saturating_mul(length as u64);
         let index = u32::try_from(chunk.0).ok().filter(|&index| u64::from(index) < PIECES_MAX);
         index.ok_or(PlaneError::TooLong { bytes, bytes_max })
+    }
+
+    /// Takes note of pieces that the store made, from the first.
+    pub(super) fn add_pieces(&self, pieces: Vec<PieceId>) {
+        self.lock().extend((0..).zip(pieces));
     }
 
     /// The pieces stored since this was last asked.

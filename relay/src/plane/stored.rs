@@ -59,6 +59,15 @@ impl StoredFile {
         }
     }
 
+    /// What the store calls the content that was opened: another content has another tag. `None` on
+    /// planes of files, and where a store gives none.
+    pub fn tag(&self) -> Option<&str> {
+        match &self.0 {
+            Stored::File { .. } => None,
+            Stored::Object(object) => object.tag(),
+        }
+    }
+
     /// Says that the file will be read from front to back.
     pub fn advise_sequential(&self) {
         match &self.0 {

@@ -48,6 +48,10 @@ impl StoredObject {
         Stat { length: self.found.length, modified_ns: self.found.modified_ns }
     }
 
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.found.tag.as_ref().map(|tag| tag.0.as_str())
+    }
+
     pub(super) fn advise_sequential(&self) {
         self.lock().sequential = true;
     }

@@ -267,6 +267,10 @@ async fn plan_files(
     let mut bytes = 0u64;
     for path in paths {
         allowed_path(greeted, Operation::Pull, name, path).await?;
+        let owner = greeted.relay.catalogue.owner_of(name, path).await;
+        if let Some(file) = owner.map_err(|error| internal(&error))? {
+            allowed_name(greeted, Operation::Pull, name, &file).await?;
+        }
         let known = greeted.relay.catalogue.plane_file(name, path).await;
         let known = known.map_err(|error| internal(&error))?;
         let there = plane_path(&path.to_string())

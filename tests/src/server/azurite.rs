@@ -4,7 +4,7 @@
 //! committed. Only [`Azurite::stop`] ends it without loss.
 
 use super::ca::TestCa;
-use super::daemon::{Daemon, Running};
+use super::daemon::{Daemon, Running, on_free_ports};
 use super::http::{Endpoint, Request, Response};
 use super::program::{cached, free_ports, random};
 use super::s3::{done, elements, encode, mac};
@@ -16,9 +16,6 @@ use rustix::process::Signal;
 use std::fmt;
 use std::path::Path;
 use tempfile::TempDir;
-
-/// A port that was free may be taken when the server asks for it.
-const ATTEMPTS: u32 = 5;
 
 /// The account every server here has, with a key of its own.
 pub const ACCOUNT: &str = "testaccount";
@@ -53,7 +50,7 @@ impl Azurite {
     /// It is not installed or does not start.
     pub fn start(tls: Option<&TestCa>) -> Result<Self, HarnessError> {
         let program = cached("azurite-blob", "npm/node_modules/.bin")?;
-        for attempt in 1.. {
+        on_free_ports(|| {
             let dir = tempfile::tempdir().map_err(HarnessError::file("a temporary directory"))?;
             let [port] = free_ports()?;
             let mut key = [0; 64];
@@ -72,12 +69,8 @@ impl Azurite {
             let accounts = format!("{ACCOUNT}:{}", account.access_key());
             daemon.environment = vec![("AZURITE_ACCOUNTS", accounts.into())];
             let mut server = Self { running: None, daemon, account, dir };
-            match server.restart() {
-                Err(HarnessError::Ended { .. }) if attempt < ATTEMPTS => {}
-                done => return done.map(|()| server),
-            }
-        }
-        unreachable!("the last attempt returns")
+            server.restart().map(|()| server)
+        })
     }
 
     /// Access to it.

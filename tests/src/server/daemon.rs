@@ -19,6 +19,27 @@ use std::time::Duration;
 /// How long a server may take until it answers.
 pub const READY: Duration = Duration::from_secs(60);
 
+/// Times a server is started: a port that was free may be taken when it asks for it.
+const ATTEMPTS: u32 = 5;
+
+/// Starts a server on free ports, on others again where it ended.
+///
+/// # Errors
+///
+/// The last failure of `start`.
+pub(super) fn on_free_ports<T>(
+    mut start: impl FnMut() -> Result<T, HarnessError>,
+) -> Result<T, HarnessError> {
+    let mut attempts_left = ATTEMPTS;
+    loop {
+        attempts_left -= 1;
+        match start() {
+            Err(HarnessError::Ended { .. }) if attempts_left > 0 => {}
+            done => return done,
+        }
+    }
+}
+
 /// What to start.
 #[derive(Clone)]
 pub struct Daemon {

@@ -1,48 +1,58 @@
 //! An S3 server in the process of the test, in memory, that goes wrong as planned.
 //!
-//! It keeps the rules of S3 on conditions, parts and digests and checks no signatures: real
-//! servers do that. It speaks plain HTTP/1.1 on the loopback address, so a relay in another process
-//! can use it as well.
+//! `s3s` reads its requests, checks their signatures and words its answers; it keeps the rules of S3 on
+//! conditions, parts and digests. It speaks plain HTTP/1.1 on the loopback address, so a relay in
+//! another process can use it as well.
 
+mod connection;
 pub mod fault;
-mod message;
+mod service;
 mod store;
 
-use self::fault::{Fault, Faults};
-use self::message::{Answer, Request};
+use self::connection::Connection;
+use self::fault::Faults;
+use self::service::Operations;
 use self::store::Store;
 use super::http::Endpoint;
 use super::program::random_word;
 use super::s3::{OpenUpload, S3};
 use crate::error::HarnessError;
-use std::io::{self, BufReader};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use async_trait::async_trait;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use s3s::auth::{S3Auth, SecretKey, SimpleAuth};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
 pub use self::store::PART_BYTES_MIN;
 
 /// A running server. Its connections end when it is dropped.
 #[derive(Debug)]
 pub struct FaultyS3 {
-    shared: Arc<Shared>,
-    account: S3,
-    address: SocketAddr,
-}
-
-/// What the threads of the connections share with the test: it looks in while they work.
-#[derive(Debug)]
-struct Shared {
-    store: Mutex<Store>,
+    store: Arc<Mutex<Store>>,
+    keys: Keys,
     faults: Faults,
-    connections: Mutex<Connections>,
+    account: S3,
+    /// What it runs on; gone only while it is dropped.
+    runtime: Option<Runtime>,
 }
 
-#[derive(Debug, Default)]
-struct Connections {
-    open: Vec<TcpStream>,
-    closed: bool,
+/// The keys that it accepts.
+#[derive(Clone, Debug, Default)]
+struct Keys(Arc<Mutex<SimpleAuth>>);
+
+#[async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.lookup(access_key).cloned().ok_or_else(|| s3_error!(InvalidAccessKeyId))
+    }
 }
 
 impl FaultyS3 {
@@ -52,19 +62,34 @@ impl FaultyS3 {
     ///
     /// The system gives no port.
     pub fn start() -> Result<Self, HarnessError> {
-        let listener = TcpListener::bind(("127.0.0.1", 0));
-        let listener = listener.map_err(HarnessError::file("127.0.0.1:0"))?;
-        let address = listener.local_addr().map_err(HarnessError::file("127.0.0.1:0"))?;
+        let failed = HarnessError::file("127.0.0.1:0");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?, listener))
+        });
+        let (address, listener) = listener.map_err(failed)?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(HarnessError::file("a runtime"))?;
         let key = (random_word()?, random_word()?);
         let account = S3::new(Endpoint::new(address.port(), None)?, (&key.0, &key.1), None);
-        let shared = Arc::new(Shared {
-            store: Mutex::default(),
-            faults: Faults::default(),
-            connections: Mutex::default(),
-        });
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || accepting.accept(&listener));
-        Ok(Self { shared, account, address })
+        let (store, keys, faults) = (Arc::default(), Keys::default(), Faults::default());
+        let mut builder = S3ServiceBuilder::new(Operations { store: Arc::clone(&store) });
+        builder.set_auth(keys.clone());
+        runtime.spawn(accept(listener, faults.clone(), builder.build()));
+        let server = Self { store, keys, faults, account, runtime: Some(runtime) };
+        server.accept_key(&key.0, &key.1);
+        Ok(server)
+    }
+
+    /// Takes requests that are signed with this key as well.
+    pub fn accept_key(&self, access_key: &str, secret_key: &str) {
+        let mut keys = self.keys.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.register(access_key.to_owned(), secret_key.into());
+    }
+
+    /// Refuses to copy objects of more than so many bytes in one request.
+    pub fn limit_copies(&self, bytes_max: u64) {
+        self.store().copy_bytes_max = bytes_max;
     }
 
     /// Access to it. Its requests count and go wrong as all others do.
@@ -74,142 +99,70 @@ impl FaultyS3 {
 
     /// What goes wrong, and what was asked.
     pub fn faults(&self) -> &Faults {
-        &self.shared.faults
+        &self.faults
     }
 
     /// Makes a bucket, without a request.
     pub fn create_bucket(&self, bucket: &str) {
         // One that is there already is as good.
-        let _ = self.shared.store().create_bucket(bucket);
+        let _ = self.store().create_bucket(bucket);
     }
 
     /// The bytes of an object, without a request.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
-        self.shared.store().object(bucket, key)
+        let mut store = self.store();
+        let object = store.bucket(bucket).ok()?.objects.get(key)?;
+        Some(object.bytes.to_vec())
     }
 
     /// The keys of a bucket in order, without a request.
     pub fn keys(&self, bucket: &str) -> Vec<String> {
-        self.shared.store().keys(bucket)
+        let mut store = self.store();
+        let bucket = store.bucket(bucket);
+        bucket.map(|bucket| bucket.objects.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// The uploads that were neither completed nor aborted, in order of key and id, without a
     /// request.
     pub fn open_uploads(&self, bucket: &str) -> Vec<OpenUpload> {
-        self.shared.store().open_uploads(bucket)
+        self.store().open_uploads(bucket)
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for FaultyS3 {
     fn drop(&mut self) {
-        let mut connections = self.shared.connections();
-        connections.closed = true;
-        for connection in connections.open.drain(..) {
-            // Fails only when the client has closed it.
-            let _ = connection.shutdown(Shutdown::Both);
+        if let Some(runtime) = self.runtime.take() {
+            // Tests drop it where nothing may wait.
+            runtime.shutdown_background();
         }
-        drop(connections);
-        // Wakes the thread that accepts, which ends then.
-        let _ = TcpStream::connect(self.address);
     }
 }
 
-impl Shared {
-    fn store(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        for connection in listener.incoming() {
-            let Ok(connection) = connection else { continue };
-            let Ok(other) = connection.try_clone() else { continue };
-            let mut connections = self.connections();
-            if connections.closed {
-                return;
+async fn accept(listener: std::net::TcpListener, faults: Faults, s3: S3Service) {
+    let listener = TcpListener::from_std(listener).expect("it was bound a moment ago");
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                connections.spawn(serve(stream, faults.clone(), s3.clone()));
             }
-            connections.open.push(other);
-            drop(connections);
-            let shared = Arc::clone(self);
-            thread::spawn(move || {
-                // The client sees what ended it.
-                let _ = shared.serve(&connection);
-                shared.forget(&connection);
-            });
+            Some(_) = connections.join_next() => {}
         }
-    }
-
-    /// Closes our last hold on a connection.
-    fn forget(&self, connection: &TcpStream) {
-        let peer = connection.peer_addr().ok();
-        self.connections().open.retain(|open| {
-            let other = open.peer_addr().ok();
-            other.is_some() && other != peer
-        });
-    }
-
-    /// Answers the requests of a connection until it ends.
-    fn serve(&self, connection: &TcpStream) -> io::Result<()> {
-        let mut reader = BufReader::new(connection);
-        while let Some(request) = Request::read(&mut reader)? {
-            let operation = store::operation(&request);
-            let fault = self.faults.take(operation);
-            let is_head = request.method == "HEAD";
-            let answer = match fault.as_ref().map(before).unwrap_or_default() {
-                Before::Work => self.store().answer(operation, &request, fault.as_ref()),
-                Before::Answer(answer) => answer,
-                Before::Reset => return reset(connection),
-            };
-            match fault {
-                Some(Fault::LoseReply) => return reset(connection),
-                Some(Fault::CutReply(bytes)) => {
-                    answer.write(&mut &*connection, is_head, bytes)?;
-                    return reset(connection);
-                }
-                Some(Fault::HoldReply(gate)) => gate.pass(),
-                _ => {}
-            }
-            answer.write(&mut &*connection, is_head, usize::MAX)?;
-            if request.is_last {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 
-/// What a fault does before the work.
-#[derive(Default)]
-enum Before {
-    #[default]
-    Work,
-    Answer(Answer),
-    Reset,
-}
-
-fn before(fault: &Fault) -> Before {
-    match fault {
-        Fault::Fail(failure) => {
-            let (status, code) = failure.parts();
-            Before::Answer(Answer::failure(status, code))
-        }
-        Fault::FailWithin200 => Before::Answer(Answer::failure(200, "InternalError")),
-        Fault::Reset => Before::Reset,
-        Fault::Hold(gate) => {
-            gate.pass();
-            Before::Work
-        }
-        _ => Before::Work,
-    }
-}
-
-/// Ends a connection so that the client sees a reset, not an end, once the last hold is closed.
-fn reset(connection: &TcpStream) -> io::Result<()> {
-    rustix::net::sockopt::set_socket_linger(connection, Some(Duration::ZERO))?;
-    Ok(())
+/// Answers the requests of a connection until it ends.
+async fn serve(stream: TcpStream, faults: Faults, s3: S3Service) {
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+    let connection = Arc::new(Connection { socket, faults, s3 });
+    let service = service_fn(|request| Arc::clone(&connection).answer(request));
+    // The client sees what ended it.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 #[cfg(test)]

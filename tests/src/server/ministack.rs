@@ -1,15 +1,12 @@
 //! ministack: an S3 server that starts at once and keeps objects in memory, with an STS that takes
 //! web identities. It does not check signatures.
 
-use super::daemon::{Daemon, Running};
+use super::daemon::{Daemon, Running, on_free_ports};
 use super::http::Endpoint;
 use super::program::{cached, free_ports, random_word};
 use super::s3::S3;
 use crate::error::HarnessError;
 use tempfile::TempDir;
-
-/// A port that was free may be taken when the server asks for it.
-const ATTEMPTS: u32 = 5;
 
 /// A running server.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ impl Ministack {
     /// It is not installed or does not start.
     pub fn start() -> Result<Self, HarnessError> {
         let program = cached("ministack", "venv/bin")?;
-        for attempt in 1.. {
+        on_free_ports(|| {
             let dir = tempfile::tempdir().map_err(HarnessError::file("a temporary directory"))?;
             let [port] = free_ports()?;
             let log = dir.path().join("ministack.log");
@@ -46,14 +43,11 @@ impl Ministack {
             let key = (random_word()?, random_word()?);
             let account = S3::new(Endpoint::new(port, None)?, (&key.0, &key.1), None);
             let mut running = daemon.start()?;
-            match running.wait_until(|| account.create_bucket("harness-probe").is_ok()) {
-                Err(super::daemon::Deaf::Ended) if attempt < ATTEMPTS => continue,
-                ready => ready.map_err(|deaf| running.error(deaf))?,
-            }
+            let ready = running.wait_until(|| account.create_bucket("harness-probe").is_ok());
+            ready.map_err(|deaf| running.error(deaf))?;
             account.request("DELETE", "/harness-probe", &[], b"")?;
-            return Ok(Self { running, account, port, _dir: dir });
-        }
-        unreachable!("the last attempt returns")
+            Ok(Self { running, account, port, _dir: dir })
+        })
     }
 
     /// Access to it. Any key will do.

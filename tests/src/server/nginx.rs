@@ -2,7 +2,7 @@
 //! server, and a UDP load balancer before relays.
 
 use super::ca::TestCa;
-use super::daemon::{Daemon, Deaf, Running};
+use super::daemon::{Daemon, Running, on_free_ports};
 use super::http::{Endpoint, Request, Response};
 use super::program::{free_ports, installed, write};
 use crate::error::HarnessError;
@@ -11,9 +11,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// A port that was free may be taken when the server asks for it.
-const ATTEMPTS: u32 = 5;
 
 /// Where Debian keeps the part of nginx that balances UDP.
 const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
@@ -33,7 +30,7 @@ impl Nginx {
         answers: impl Fn(u16) -> bool,
     ) -> Result<Self, HarnessError> {
         let program = installed("nginx", [])?;
-        for attempt in 1.. {
+        on_free_ports(|| {
             let dir = tempfile::tempdir().map_err(HarnessError::file("a temporary directory"))?;
             let [port] = free_ports()?;
             let (file, log) = (dir.path().join("nginx.conf"), dir.path().join("nginx.log"));
@@ -50,13 +47,10 @@ impl Nginx {
             write(&file, &(head + &text))?;
             let arguments = crate::args!["-p", dir.path(), "-c", &file, "-e", &log];
             let mut running = Daemon::new(program.clone(), arguments, log).start()?;
-            match running.wait_until(|| answers(port)) {
-                Err(Deaf::Ended) if attempt < ATTEMPTS => continue,
-                ready => ready.map_err(|deaf| running.error(deaf))?,
-            }
-            return Ok(Self { running, port, dir });
-        }
-        unreachable!("the last attempt returns")
+            let ready = running.wait_until(|| answers(port));
+            ready.map_err(|deaf| running.error(deaf))?;
+            Ok(Self { running, port, dir })
+        })
     }
 }
 
@@ -112,7 +106,9 @@ impl HttpProxy {
                  server {{ listen 127.0.0.1:{port};\nclient_max_body_size 0;\nlocation / {{\n\
                  proxy_pass http://127.0.0.1:{upstream};\nproxy_request_buffering off;\n\
                  proxy_set_header Authorization \"\";\nproxy_set_header If-None-Match $create;\n\
-                 proxy_set_header x-amz-copy-source $http_x_goog_copy_source; }} }}"
+                 proxy_set_header x-amz-copy-source $http_x_goog_copy_source;\n\
+                 proxy_set_header x-amz-copy-source-if-match \
+                 $http_x_goog_copy_source_if_match; }} }}"
             );
             Ok(http(dir, &server))
         })

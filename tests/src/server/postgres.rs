@@ -4,7 +4,7 @@
 //! is synced to disk: a test ends the server, never the machine below it.
 
 use super::ca::{ServerFiles, TestCa};
-use super::daemon::{Daemon, Farewell, Running};
+use super::daemon::{Daemon, Farewell, Running, on_free_ports};
 use super::program::{cache, free_ports, installed, random_word, write};
 use crate::error::HarnessError;
 use crate::output::Output;
@@ -24,9 +24,6 @@ use tempfile::TempDir;
 
 /// The user a server of root runs as, because it refuses root.
 const USER: &str = "postgres";
-
-/// A port that was free may be taken when the server asks for it.
-const ATTEMPTS: u32 = 5;
 
 /// The superuser comes through the socket, whose directory nobody else may enter; everybody else
 /// comes over TCP with a password.
@@ -117,15 +114,12 @@ impl Postgres {
         if let Some(ca) = ca {
             server.protect(ca)?;
         }
-        for attempt in 1.. {
+        on_free_ports(|| {
             let [port] = free_ports()?;
             server.port = port;
-            match server.restart() {
-                Err(HarnessError::Ended { .. }) if attempt < ATTEMPTS => {}
-                done => return done.map(|()| server),
-            }
-        }
-        unreachable!("the last attempt returns")
+            server.restart()
+        })?;
+        Ok(server)
     }
 
     /// Makes a database that is its own.

@@ -1,7 +1,7 @@
 //! SeaweedFS: an S3 server that keeps objects on disk, checks signatures and speaks TLS.
 
 use super::ca::TestCa;
-use super::daemon::{Daemon, Running};
+use super::daemon::{Daemon, Running, on_free_ports};
 use super::http::Endpoint;
 use super::program::{cached, free_ports, random_word, write};
 use super::s3::S3;
@@ -9,9 +9,6 @@ use crate::error::HarnessError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-
-/// A port that was free may be taken when the server asks for it.
-const ATTEMPTS: u32 = 5;
 
 /// The bucket that shows whether the server stores anything.
 const PROBE: &str = "harness-probe";
@@ -35,7 +32,7 @@ impl Seaweed {
     /// It is not installed or does not start.
     pub fn start(tls: Option<&TestCa>) -> Result<Self, HarnessError> {
         let program = cached("weed", "venv/bin")?;
-        for attempt in 1.. {
+        on_free_ports(|| {
             let dir = tempfile::tempdir().map_err(HarnessError::file("a temporary directory"))?;
             let ports: [u16; 8] = free_ports()?;
             let (access, secret) = (random_word()?, random_word()?);
@@ -46,12 +43,8 @@ impl Seaweed {
             let endpoint = Endpoint::new(ports[6], tls)?;
             let account = S3::new(endpoint, (&access, &secret), tls.map(TestCa::pem));
             let mut server = Self { running: None, daemon, account, dir };
-            match server.restart() {
-                Err(HarnessError::Ended { .. }) if attempt < ATTEMPTS => {}
-                done => return done.map(|()| server),
-            }
-        }
-        unreachable!("the last attempt returns")
+            server.restart().map(|()| server)
+        })
     }
 
     /// Access to it.

@@ -27,13 +27,6 @@ impl Stamp {
         format!("{}T{hour:02}{minute:02}{second:02}Z", self.amz_date())
     }
 
-    /// `2013-05-24T00:00:00.000Z`.
-    pub(super) fn iso(self) -> String {
-        let (year, month, day) = self.date();
-        let (hour, minute, second) = self.time();
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
-    }
-
     /// `Fri, 24 May 2013 00:00:00 GMT`.
     pub(super) fn http_date(self) -> String {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];

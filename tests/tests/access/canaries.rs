@@ -122,6 +122,7 @@ fn no_credential_of_the_relay_is_anywhere_but_at_the_relay() {
     let secrets = Secrets::new();
     let server = FaultyS3::start().unwrap_or_else(|error| panic!("{error}"));
     server.create_bucket(BUCKET);
+    server.accept_key(&secrets.key_id, &secrets.secret_key);
     let postgres = Postgres::start().unwrap_or_else(|error| panic!("{error}"));
     let pair = prepared(&secrets, &server, &postgres);
     let token = pair.relay.add_agent(AGENT, &["--allow", "push,pull,list:*"]);

@@ -3,6 +3,7 @@
 use skyspray_tests::args;
 use skyspray_tests::check::{assert_nothing_visible, assert_says, assert_stored};
 use skyspray_tests::data::{random_file, sparse_file};
+use skyspray_tests::http::Http;
 use skyspray_tests::pair::{AGENT, Pair};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -70,6 +71,40 @@ fn each_operation_needs_its_own_right() {
     let again = args!["spray", &source, "data:t::file", "--overwrite"];
     assert_says(&pair.run(again), 4, FORBIDDEN);
     assert!(!back.exists());
+}
+
+/// The directory of a part is called by its number, as a scope may be.
+#[test]
+fn a_part_is_read_by_its_path_only_by_who_may_read_its_file() {
+    let mut pair = Pair::prepare().expect("a pair can be made");
+    pair.relay.listen_http("127.0.0.1:0");
+    pair.relay.serve().expect("the relay gets ready");
+    pair.enroll("push,pull,list:data").expect("the edge enrolls");
+    let source = pair.edge.file("a.csv");
+    fs::write(&source, b"a\nb\n").unwrap();
+    pair.done(args!["spray", &source, "data:t::file", "--parts", "2"]);
+    pair.done(args!["push", &source, "data:t/1/"]);
+    let (part, pushed) = ("t/1/file._1_of_2", "t/1/a.csv");
+    let status = |rule: &str, name: &str, path: &str| {
+        let token = Some(pair.relay.add_api_token(name, rule));
+        let http = Http { address: pair.relay.http_address(), token };
+        http.get(&format!("/v1/planes/data/files/{path}"), &[]).status
+    };
+    let back = pair.edge.file("back");
+    let pull = |path: &str| pair.run(args!["pull", &format!("data:{path}"), &back]);
+
+    assert_eq!([status("pull:data", "a", part), status("pull:data:t", "b", part)], [200, 200]);
+    assert_eq!(pull(part).code, 0);
+    fs::remove_file(&back).unwrap();
+    let rule = "pull,list:data:t::1";
+    let narrowed = pair.relay.admin(args!["agent", "allow", AGENT, rule]).unwrap();
+    assert_eq!(narrowed.code, 0, "{narrowed:#?}");
+
+    assert_eq!(status("pull:data:t::1", "c", part), 403);
+    assert_eq!(status("pull:data:t::1", "d", pushed), 200);
+    assert_says(&pull(part), 4, FORBIDDEN);
+    assert!(!back.exists());
+    assert_eq!(pull(pushed).code, 0);
 }
 
 #[test]

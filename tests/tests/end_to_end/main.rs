@@ -18,3 +18,5 @@ mod push_parts;
 mod round_trip;
 mod sources;
 mod spray_inside;
+mod store_copies;
+mod store_faces;

@@ -26,6 +26,9 @@ struct CopiedLine {
     records: Option<u64>,
     /// `provider` or `streamed`.
     method: &'static str,
+    /// Why the store did not copy it, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 pub(super) async fn copy(
@@ -55,10 +58,10 @@ pub(super) async fn copy(
     };
     let copier = copier((&from.plane, &to.plane), context).await?;
     let (made, method) = copier.copy(&request, stop_requested()).await?;
-    if full && method == Method::Streamed {
+    if full && method != Method::Provider {
         prove(&to, &made, (&copier.catalogue, &copier.target.plane)).await?;
     }
-    report((from, &to), (&made, method), output)
+    report((from, &to), (&made, &method), output)
 }
 
 /// What copies between two planes.
@@ -88,7 +91,7 @@ pub(in crate::admin) async fn copier(
 /// Says that a copy was made, and how.
 fn report(
     (from, to): (&FileTarget, &FileTarget),
-    (made, method): (&GenerationRecord, Method),
+    (made, method): (&GenerationRecord, &Method),
     output: &mut Output<'_>,
 ) -> Result<(), AdminError> {
     let line = CopiedLine {
@@ -102,10 +105,14 @@ fn report(
         bytes: made.bytes,
         records: made.records,
         method: method.as_str(),
+        refused: method.refused().map(ToString::to_string),
     };
     let how = match method {
-        Method::Provider => "by the store, ",
-        Method::Streamed => "",
+        Method::Provider => "by the store, ".to_owned(),
+        Method::Streamed { refused: None } => String::new(),
+        Method::Streamed { refused: Some(reason) } => {
+            format!("by the relay since the store did not ({reason}), ")
+        }
     };
     let text = format!(
         "copied {from} to {to} generation {}: {} parts of {} bytes, {how}job {}",

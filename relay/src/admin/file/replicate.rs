@@ -23,12 +23,15 @@ struct ReplicaRow {
     parts: u32,
     bytes: u64,
     failure: Option<String>,
+    /// Why the store did not copy it, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 impl Row for ReplicaRow {
     const EVENT: &'static str = "replica";
     const HEADINGS: &'static [&'static str] =
-        &["OUTCOME", "METHOD", "GENERATION", "BYTES", "NAME", "FAILURE"];
+        &["OUTCOME", "METHOD", "GENERATION", "BYTES", "NAME", "REASON"];
 
     fn cells(&self) -> Vec<String> {
         let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
@@ -38,7 +41,7 @@ impl Row for ReplicaRow {
             self.generation.map_or_else(|| "-".to_owned(), |generation| generation.to_string()),
             self.bytes.to_string(),
             format!("{}:{}", self.plane, self.name),
-            or_dash(self.failure.as_deref()),
+            or_dash(self.failure.as_deref().or(self.refused.as_deref())),
         ]
     }
 }
@@ -70,6 +73,7 @@ pub(super) async fn replicate(
             parts: original.parts,
             bytes: original.bytes,
             failure: None,
+            refused: None,
         };
         let row = match one(args, (&original, plane), context).await {
             Ok(Some((made, method))) => {
@@ -78,6 +82,7 @@ pub(super) async fn replicate(
                 ReplicaRow {
                     outcome: "copied",
                     method: Some(method.as_str()),
+                    refused: method.refused().map(ToString::to_string),
                     generation,
                     wuid,
                     ..row

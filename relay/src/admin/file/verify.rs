@@ -99,6 +99,24 @@ struct Tally {
     bytes_read: u64,
     failed: u64,
     first: Option<PartIndex>,
+    /// Of those that failed, parts whose plane did not answer, and why the first of them did not:
+    /// nothing is known of their content.
+    unanswered: u64,
+    away: Option<PlaneError>,
+}
+
+impl Tally {
+    fn fail(&mut self, part: PartIndex, fault: &PartFault) {
+        self.failed += 1;
+        self.first = self.first.or(Some(part));
+        if let PartFault::Unreadable(
+            away @ (PlaneError::Store { .. } | PlaneError::Unavailable { .. }),
+        ) = fault
+        {
+            self.unanswered += 1;
+            self.away.get_or_insert_with(|| away.clone());
+        }
+    }
 }
 
 pub(super) async fn verify(
@@ -173,8 +191,7 @@ impl Verification<'_> {
                 tally.bytes_read += if read { part.length } else { 0 };
                 let (part, fault) = check(self.plane, part, look).await;
                 let Some(fault) = fault else { continue };
-                tally.failed += 1;
-                tally.first = tally.first.or(Some(part.part));
+                tally.fail(part.part, &fault);
                 tell(FaultRow {
                     part: u64::from(part.part.0) + 1,
                     path: part.path,
@@ -250,10 +267,15 @@ impl Verification<'_> {
         output.result("verified", &line, &text)
     }
 
+    /// Damage counts before a plane that is away.
     fn verdict(&self, tally: &Tally) -> Result<(), AdminError> {
-        match tally.failed {
-            0 => Ok(()),
-            failed => Err(AdminError::Mismatch {
+        match (tally.failed, &tally.away) {
+            (0, _) => Ok(()),
+            (failed, Some(source)) if failed == tally.unanswered => {
+                let (plane, source) = (self.target.plane.clone(), source.clone());
+                Err(AdminError::Plane { plane, source })
+            }
+            (failed, _) => Err(AdminError::Mismatch {
                 name: self.target.to_string(),
                 failed,
                 parts: u64::from(self.generation.parts),

@@ -1,25 +1,23 @@
 //! One bucket of S3 or Google Cloud Storage, or one container of Azure Blob Storage.
 
 use super::classify::classify;
+use super::copying::CopySizes;
 use super::credentials::Environment;
 use super::error::{BucketAction, BucketError, BucketFault};
 use super::health::Health;
 use super::secret::SecretFiles;
+use super::signed::Signed;
 use super::store::{RETRY_LIMIT, Store};
-use super::strays::UploadListing;
 use super::transport::{ASSEMBLY_GRACE, Connector, GRACE, at_floor, watched};
 use crate::config::{ObjectKind, ObjectSettings};
 use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _, PutMode, PutPayload,
-};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _, PutMode, PutPayload};
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -40,11 +38,12 @@ pub(in crate::plane) struct Bucket {
 
 pub(super) struct Inner {
     pub(super) kind: ObjectKind,
-    name: String,
+    pub(super) name: String,
     /// Endpoint and account: what a bucket's name is unique in.
-    service: (Option<String>, String),
+    pub(super) service: (Option<String>, String),
     pub(super) store: Store,
-    pub(super) listing: Option<UploadListing>,
+    pub(super) signed: Signed,
+    pub(super) copies: CopySizes,
     /// The files of a static credential.
     secret: Option<Arc<SecretFiles>>,
     /// One permit for each request that may be under way.
@@ -102,7 +101,7 @@ pub(in crate::plane) struct BucketLimits {
     pub(in crate::plane) piece_bytes_max: u64,
     /// Most pieces of one upload.
     pub(in crate::plane) pieces_max: u32,
-    /// Largest object that [`Bucket::copy`] copies, in bytes.
+    /// Largest object that is copied in one request, in bytes.
     pub(in crate::plane) copy_bytes_max: u64,
 }
 
@@ -118,12 +117,12 @@ impl ObjectStat {
 
 impl ObjectTag {
     /// Stores write tags with quotes in some places and without in others.
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         Self(inner.unwrap_or(text).to_owned())
     }
 
-    fn quoted(&self) -> String {
+    pub(super) fn quoted(&self) -> String {
         if self.0.starts_with("W/") { self.0.clone() } else { format!("\"{}\"", self.0) }
     }
 }
@@ -160,7 +159,7 @@ impl Bucket {
             BucketError::new(BucketFault::Settings, BucketAction::Open, name, None).with(detail)
         };
         let connector = Connector::to_store(settings).map_err(refused)?;
-        let listing = UploadListing::open(settings, name, &connector).map_err(refused)?;
+        let signed = Signed::open(settings, name, &connector).map_err(refused)?;
         let (store, secret) =
             Store::open(settings, name, (environment, connector)).map_err(refused)?;
         let requests = settings.concurrency.get() as usize;
@@ -169,7 +168,8 @@ impl Bucket {
             name: name.to_owned(),
             service: (settings.endpoint.clone(), settings.account.clone()),
             store,
-            listing,
+            signed,
+            copies: CopySizes::default(),
             secret,
             requests: Semaphore::new(requests),
             health: Health::default(),
@@ -194,7 +194,7 @@ impl Bucket {
                 piece_bytes_min: 5 << 20,
                 piece_bytes_max: 5 << 30,
                 pieces_max: 10_000,
-                copy_bytes_max: 5 << 30,
+                copy_bytes_max: self.inner.copies.whole_bytes_max,
             },
             ObjectKind::Azure => BucketLimits {
                 piece_bytes_min: 1,
@@ -375,74 +375,6 @@ impl Bucket {
         self.run(ask, head).await.map(|found| ObjectStat::of(&found))
     }
 
-    /// Copies an object within the bucket; its bytes do not pass through this process. Replaces
-    /// what is at `to`.
-    ///
-    /// # Errors
-    ///
-    /// The store's. [`BucketFault::TooLarge`] above [`BucketLimits::copy_bytes_max`].
-    pub(in crate::plane) async fn copy(&self, from: &str, to: &str) -> Result<(), BucketError> {
-        let ask = Ask::of(BucketAction::Copy, from);
-        let source = self.path(ask)?;
-        let target = self.path(Ask::of(BucketAction::Copy, to))?;
-        let length = self.stat(from).await?.length;
-        if length > self.limits().copy_bytes_max {
-            return Err(self.error(ask, BucketFault::TooLarge));
-        }
-        let copy = || {
-            let objects = self.inner.store.objects();
-            objects.copy_opts(&source, &target, CopyOptions::default())
-        };
-        self.run(ask, copy).await?;
-        self.await_copy(to, length).await
-    }
-
-    /// As [`Bucket::copy`], from the bucket `source`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Bucket::copy`]; [`BucketFault::NotSupported`] when `source` is another bucket: the
-    /// client copies within one bucket only.
-    pub(in crate::plane) async fn copy_from(
-        &self,
-        source: &Bucket,
-        from: &str,
-        to: &str,
-    ) -> Result<(), BucketError> {
-        if self.copies_from(source) {
-            return self.copy(from, to).await;
-        }
-        Err(self.error(Ask::of(BucketAction::Copy, from), BucketFault::NotSupported))
-    }
-
-    /// Whether [`Bucket::copy_from`] can copy from the bucket `source`, as far as is known without
-    /// asking the store.
-    pub(in crate::plane) fn copies_from(&self, source: &Bucket) -> bool {
-        let (own, other) = (&*self.inner, &*source.inner);
-        own.kind == other.kind && own.service == other.service && own.name == other.name
-    }
-
-    /// Azure may copy after it has answered; until then the target is there and empty.
-    async fn await_copy(&self, to: &str, length: u64) -> Result<(), BucketError> {
-        let deadline = tokio::time::Instant::now() + ASSEMBLY_GRACE + at_floor(length);
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let found = self.stat(to).await?.length;
-            let ask = Ask::of(BucketAction::Copy, to);
-            if found == length {
-                return Ok(());
-            }
-            if found != 0 {
-                return Err(self.error(ask, BucketFault::Changed));
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(self.error(ask, BucketFault::Unavailable));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
-
     /// Runs one operation: waits for its turn, bounds its time, says what its failure means. It is
     /// tried once more when another credential has come into the files meanwhile (F15), when bytes
     /// were damaged on the way (F17), or when a connection broke under a removal.
@@ -463,7 +395,7 @@ impl Bucket {
             let attempt = tokio::time::timeout(limit, watched(operation())).await;
             let Ok((outcome, answer)) = attempt else {
                 let error = self.error(ask, BucketFault::Unavailable);
-                self.inner.health.failed(&self.inner.name, &error);
+                self.note_failure(ask, &error);
                 return Err(error);
             };
             let error = match outcome {
@@ -483,11 +415,22 @@ impl Bucket {
                 _ => false,
             };
             if !again || !mended {
-                self.inner.health.failed(&self.inner.name, &error);
+                self.note_failure(ask, &error);
                 return Err(error);
             }
             warn!(%error, "trying once more");
             again = false;
+        }
+    }
+
+    /// A copy that is refused says as much of the bucket it is made from.
+    fn note_failure(&self, ask: Ask<'_>, error: &BucketError) {
+        let refused = matches!(
+            error.fault(),
+            BucketFault::Denied | BucketFault::Forbidden | BucketFault::NoBucket
+        );
+        if ask.action != BucketAction::Copy || !refused {
+            self.inner.health.failed(&self.inner.name, error);
         }
     }
 
@@ -538,7 +481,7 @@ impl<'a> Ask<'a> {
         Self { action, key: Some(key), bytes: 0 }
     }
 
-    fn carrying(self, bytes: u64) -> Self {
+    pub(super) fn carrying(self, bytes: u64) -> Self {
         Self { bytes, ..self }
     }
 }

@@ -16,14 +16,17 @@ pub(in crate::plane) struct Capabilities {
 
 impl Bucket {
     /// Tries everything a plane needs with objects whose keys begin with `prefix`, and removes them
-    /// again. Nobody else may use `prefix`; a probe that is cut off leaves objects and an upload
-    /// there.
+    /// again; nothing is written where that is not allowed. Nobody else may use `prefix`; a probe that
+    /// is cut off leaves objects and an upload there, and the next with this prefix removes the objects.
     ///
     /// # Errors
     ///
     /// The first thing that does not work.
     pub(in crate::plane) async fn probe(&self, prefix: &str) -> Result<Capabilities, BucketError> {
         let keys = ["created", "uploaded", "copied"].map(|name| format!("{prefix}{name}"));
+        for removed in self.remove(&keys).await {
+            removed?;
+        }
         let tried = self.try_keys(prefix, &keys).await;
         let removed = self.remove(&keys).await;
         // The first failure is the one to report.

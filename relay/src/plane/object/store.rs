@@ -181,3 +181,6 @@ fn retry() -> RetryConfig {
 
 /// Nothing is tried again later than this after the first try.
 pub(super) const RETRY_LIMIT: Duration = Duration::from_secs(45);
+
+/// Where Google keeps buckets.
+pub(super) const GCS_ENDPOINT: &str = "https://storage.googleapis.com";

@@ -1,10 +1,11 @@
 //! The conformance suite on real servers, and what only some of them can show.
 
 mod conformance;
+mod copying;
 mod faults;
 mod issuers;
 
-use self::conformance::Site;
+use self::conformance::{ELSEWHERE, Site};
 use super::error::BucketFault;
 use super::transport::{Connector, Service};
 use super::{Bucket, Capabilities, PutHow};
@@ -20,6 +21,7 @@ use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpConnector as _, HttpRequestBody};
 use skyspray_tests::server::azurite::{ACCOUNT, Azurite};
 use skyspray_tests::server::ca::TestCa;
+use skyspray_tests::server::faulty_s3::FaultyS3;
 use skyspray_tests::server::ministack::Ministack;
 use skyspray_tests::server::nginx::HttpProxy;
 use skyspray_tests::server::s3::S3;
@@ -80,6 +82,7 @@ impl SeaweedSite {
         let ca = TestCa::new().unwrap();
         let server = Seaweed::start(Some(&ca)).unwrap();
         server.s3().create_bucket("planes").unwrap();
+        server.s3().create_bucket(ELSEWHERE).unwrap();
         let secret = s3_secret(server.s3());
         let mut settings = settings(ObjectKind::S3, server.s3().endpoint(), secret.path());
         settings.ca_file = Some(ca.write(secret.path()).unwrap());
@@ -103,11 +106,29 @@ async fn ministack_conforms() {
     crypto();
     let server = Ministack::start().unwrap();
     server.s3().create_bucket("planes").unwrap();
+    server.s3().create_bucket(ELSEWHERE).unwrap();
     let secret = s3_secret(server.s3());
     let settings = settings(ObjectKind::S3, server.s3().endpoint(), secret.path());
     let secret = secret.path().to_owned();
 
     conformance::all(&Site { settings, secret, checks_credentials: false }).await;
+}
+
+/// The server that goes wrong in other tests keeps the rules where nothing is to go wrong.
+#[tokio::test]
+async fn the_faulty_server_conforms_without_faults() {
+    crypto();
+    let server = FaultyS3::start().unwrap();
+    server.create_bucket("planes");
+    server.create_bucket(ELSEWHERE);
+    let secret = s3_secret(server.s3());
+    let settings = settings(ObjectKind::S3, server.s3().endpoint(), secret.path());
+    let secret = secret.path().to_owned();
+
+    conformance::all(&Site { settings, secret, checks_credentials: true }).await;
+
+    assert_eq!(server.open_uploads("planes"), []);
+    assert_eq!(server.open_uploads(ELSEWHERE), []);
 }
 
 #[tokio::test]
@@ -116,6 +137,7 @@ async fn azurite_over_tls_with_a_private_authority_conforms() {
     let ca = TestCa::new().unwrap();
     let server = Azurite::start(Some(&ca)).unwrap();
     server.blobs().create_container("planes").unwrap();
+    server.blobs().create_container(ELSEWHERE).unwrap();
     let secret = secret(&[("key", &server.blobs().access_key())]);
     let mut settings = settings(ObjectKind::Azure, server.blobs().endpoint(), secret.path());
     settings.ca_file = Some(ca.write(secret.path()).unwrap());
@@ -131,6 +153,7 @@ async fn the_google_client_conforms_on_its_stand_in() {
     crypto();
     let server = Ministack::start().unwrap();
     server.s3().create_bucket("planes").unwrap();
+    server.s3().create_bucket(ELSEWHERE).unwrap();
     let front = HttpProxy::google(server.port()).unwrap();
     let account =
         r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#;

@@ -54,7 +54,8 @@ pub(super) fn failing() -> bool {
     LAST.try_with(|last| last.borrow().is_some()).unwrap_or(false)
 }
 
-fn note(answer: Option<Answer>) {
+/// Notes what was answered last within the running operation.
+pub(super) fn note(answer: Option<Answer>) {
     // Outside of an operation nobody asks.
     let _ = LAST.try_with(|last| *last.borrow_mut() = answer);
 }
@@ -131,6 +132,7 @@ fn time_limit(request: &HttpRequest) -> Duration {
     let copies = ["x-amz-copy-source", "x-ms-copy-source", "x-goog-copy-source"]
         .iter()
         .any(|name| headers.contains_key(*name));
+    let copies = copies || request.uri().path().contains("/rewriteTo/");
     let query = request.uri().query().unwrap_or_default();
     let many = query.contains("comp=batch") || query.split('&').any(|pair| pair == "delete");
     let completes = query.contains("comp=blocklist")
@@ -159,7 +161,7 @@ async fn beginning(body: HttpResponseBody) -> String {
 }
 
 /// The code of an XML answer, or of the JSON of those who issue credentials.
-fn code_in(text: &str) -> Option<&str> {
+pub(super) fn code_in(text: &str) -> Option<&str> {
     let between = |before: &str, after: char| {
         let (_, rest) = text.split_once(before)?;
         rest.split_once(after).map(|(code, _)| code)
@@ -212,6 +214,7 @@ mod tests {
         assert_eq!(limit(Method::PUT, "http://h/c/k?comp=blocklist", 900), 300);
         assert_eq!(limit(Method::POST, "http://h/b?delete", 3 << 20), 303);
         assert_eq!(limit(Method::DELETE, "http://h/b/delete", 0), 20);
+        assert_eq!(limit(Method::POST, "http://h/storage/v1/b/a/o/b/rewriteTo/b/c/o/d", 0), 300);
     }
 
     #[test]

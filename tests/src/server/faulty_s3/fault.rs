@@ -36,6 +36,8 @@ pub enum Operation {
     CreateMultipart,
     /// Store a part of an upload.
     UploadPart,
+    /// Store a run of an object as a part of an upload.
+    UploadPartCopy,
     /// Make an object of an upload.
     CompleteMultipart,
     /// Give an upload up.
@@ -59,6 +61,8 @@ pub enum Failure {
     ExpiredToken,
     /// 404, the upload is not open: completed or given up by somebody.
     NoSuchUpload,
+    /// 501, the server does not do it.
+    NotImplemented,
 }
 
 impl Failure {
@@ -70,6 +74,7 @@ impl Failure {
             Self::AccessDenied => (403, "AccessDenied"),
             Self::ExpiredToken => (400, "ExpiredToken"),
             Self::NoSuchUpload => (404, "NoSuchUpload"),
+            Self::NotImplemented => (501, "NotImplemented"),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Each fault, and the rules of S3 the server keeps.
 
-use super::fault::{Failure, Gate, Operation};
+use super::fault::{Failure, Fault, Gate, Operation};
 use super::*;
 use crate::server::http::Response;
+use s3s::dto::Range;
+use std::net::TcpStream;
+use std::{io, thread};
 
 fn server() -> FaultyS3 {
     let server = FaultyS3::start().unwrap();
@@ -42,12 +45,16 @@ fn part(server: &FaultyS3, key: &str, upload: &str, number: &str, body: &[u8]) -
     ask(server, "PUT", key, &query, body).header("etag").unwrap().to_owned()
 }
 
-fn complete(server: &FaultyS3, key: &str, upload: &str, parts: &[(u32, &str)]) -> Response {
+fn completion(parts: &[(u32, &str)]) -> String {
     let parts = parts.iter().map(|(number, etag)| {
         format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>")
     });
     let parts = parts.collect::<Vec<_>>().concat();
-    let body = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
+}
+
+fn complete(server: &FaultyS3, key: &str, upload: &str, parts: &[(u32, &str)]) -> Response {
+    let body = completion(parts);
     ask(server, "POST", key, &[("uploadId", upload)], body.as_bytes())
 }
 
@@ -69,14 +76,15 @@ fn objects_are_stored_listed_read_in_ranges_and_removed() {
     server.s3().delete("plane", "b").unwrap();
     assert_eq!(server.s3().get("plane", "b").unwrap(), None);
     assert_eq!(server.keys("plane"), ["a/1", "a/ü &"]);
-    assert_eq!(store_range("bytes=2-4"), Some(2..5));
-    assert_eq!(store_range("bytes=-3"), Some(7..10));
-    assert_eq!(store_range("bytes=8-"), Some(8..10));
-    assert_eq!(store_range("bytes=10-"), None);
-}
-
-fn store_range(header: &str) -> Option<std::ops::Range<usize>> {
-    super::store::range_of(header, 10)
+    let range = |header: &str| {
+        let range = Range::parse(header).unwrap();
+        super::store::range_of(range, 10).ok()
+    };
+    assert_eq!(range("bytes=2-4"), Some(2..5));
+    assert_eq!(range("bytes=-3"), Some(7..10));
+    assert_eq!(range("bytes=8-"), Some(8..10));
+    assert_eq!(range("bytes=8-20"), Some(8..10));
+    assert_eq!(range("bytes=10-"), None);
 }
 
 #[test]
@@ -146,7 +154,7 @@ fn a_lost_reply_leaves_the_work_done() {
     let upload = begin(&server, "k");
     let one = part(&server, "k", &upload, "1", b"all");
     server.faults().next(Operation::CompleteMultipart, Fault::LoseReply);
-    let body = format!("<Part><PartNumber>1</PartNumber><ETag>{one}</ETag></Part>");
+    let body = completion(&[(1, &one)]);
     let lost = server.s3().request("POST", "/plane/k", &[("uploadId", &upload)], body.as_bytes());
     assert!(matches!(lost, Err(HarnessError::Answered { status: 0, .. })), "{lost:?}");
     assert_eq!(server.object("plane", "k").as_deref(), Some(&b"all"[..]));
@@ -209,11 +217,29 @@ fn a_cut_reply_brings_less_than_it_announced() {
 fn a_server_that_is_dropped_answers_no_more() {
     let server = server();
     let access = server.s3().clone();
-    let idle = TcpStream::connect(server.address).unwrap();
+    let idle = TcpStream::connect(access.endpoint().trim_start_matches("http://")).unwrap();
     access.put("plane", "k", b"").unwrap();
     drop(server);
     assert_eq!(io::Read::read(&mut &idle, &mut [0]).unwrap(), 0);
     crate::wait::until("the port is closed", crate::wait::PATIENCE, || {
         access.get("plane", "k").is_err()
     });
+}
+
+#[test]
+fn requests_of_another_key_or_with_a_wrong_signature_are_refused() {
+    let server = server();
+    let other = FaultyS3::start().unwrap();
+    let stranger = server.s3().with_key_of(other.s3());
+    let refused = |account: &S3, code: &str| {
+        let answer = account.request("PUT", "/plane/k", &[], b"body").unwrap();
+        assert_eq!((answer.status, answer.text().contains(code)), (403, true), "{answer:?}");
+        assert_eq!(server.object("plane", "k"), None);
+    };
+    refused(&stranger, "InvalidAccessKeyId");
+    server.accept_key(other.s3().access_key(), "NotItsSecret");
+    refused(&stranger, "SignatureDoesNotMatch");
+    server.accept_key(other.s3().access_key(), other.s3().secret_key());
+    stranger.put("plane", "k", b"body").unwrap();
+    assert_eq!(server.object("plane", "k").as_deref(), Some(&b"body"[..]));
 }

@@ -8,6 +8,7 @@ use crate::config::{ObjectKind, ObjectSettings};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION};
 use axum::response::Response;
 use bytes::Bytes;
@@ -25,6 +26,7 @@ pub(super) struct Asked {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) authorization: String,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -52,6 +54,7 @@ impl Fake {
                     target: parts.uri.to_string(),
                     authorization: authorization
                         .map_or(String::new(), |value| value.to_str().unwrap().to_owned()),
+                    headers: parts.headers.clone(),
                     body: axum::body::to_bytes(body, 1 << 20).await.unwrap(),
                 };
                 let number = {
