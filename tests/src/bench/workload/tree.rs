@@ -16,7 +16,7 @@ use crate::error::HarnessError;
 use crate::pair::Pair;
 use crate::process::Launch;
 use crate::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,24 @@ impl Looker {
         }
     }
 
+    /// Lets it look, and says what it used. The product has to name the number of files.
+    fn look(
+        self,
+        bench: &Bench<'_>,
+        (pair, tree): (&Pair, &Path),
+        files: u64,
+    ) -> Result<Usage, BenchError> {
+        let (launch, stop) = (self.launch(pair, tree)?, || bench.stop.asked());
+        let limits = (PATIENCE, &stop as &dyn Fn() -> bool);
+        if self != Self::Plan {
+            return Ok(Usage::of(&launch, None, limits)?);
+        }
+        let (usage, told) = Usage::of_watched(&launch, None, limits, |command| {
+            command.wait_for("what it would push", PATIENCE, files_told)
+        })?;
+        if told == files { Ok(usage) } else { Err(BenchError::Differs { contender: self.name() }) }
+    }
+
     fn launch(self, pair: &Pair, tree: &Path) -> Result<Launch, BenchError> {
         let root = pair.root.path();
         let (program, arguments) = match self {
@@ -77,6 +95,12 @@ impl Looker {
     }
 }
 
+/// The number of files in the line that says what would be pushed.
+fn files_told(line: &str) -> Option<u64> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["event"] == "would-push").then(|| line["files"].as_u64())?
+}
+
 /// What one of them found, or the one line that says why it did not.
 type Looks = Result<Vec<Usage>, String>;
 
@@ -85,12 +109,12 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Section, BenchError> {
     let entries = bench.settings.scaled(ENTRIES).max(2);
     let pair = Pair::try_start()?;
     let tree = pair.edge.file("tree");
-    grow(&tree, entries, &|| bench.stop.asked())?;
+    let files = grow(&tree, entries, &|| bench.stop.asked())?;
     let mut looks: Vec<(Looker, Looks)> = Looker::ALL.map(|looker| (looker, Ok(Vec::new()))).into();
     let mut firsts = Vec::new();
     for round in 0..rounds {
         for (looker, looks) in &mut looks {
-            look(bench, (&pair, &tree), *looker, looks)?;
+            look(bench, looks, *looker, |looker| looker.look(bench, (&pair, &tree), files))?;
         }
         let first = first_byte(bench, &pair, (&tree, round))?;
         println!("round {}  first byte of a push after {first:.2} s", round + 1);
@@ -99,9 +123,9 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Section, BenchError> {
     Ok(section((entries, rounds), &looks, firsts))
 }
 
-/// Makes a tree of so many files and directories.
-fn grow(tree: &Path, entries: u64, stop: &dyn Fn() -> bool) -> Result<(), BenchError> {
-    let mut left = entries;
+/// Makes a tree of so many files and directories, and says how many are files.
+fn grow(tree: &Path, entries: u64, stop: &dyn Fn() -> bool) -> Result<u64, BenchError> {
+    let (mut left, mut made) = (entries, 0);
     for directory in 0.. {
         if left == 0 {
             break;
@@ -114,9 +138,10 @@ fn grow(tree: &Path, entries: u64, stop: &dyn Fn() -> bool) -> Result<(), BenchE
         let content = vec![7; if directory == 0 { FIRST_BYTES } else { 0 }];
         fill(&below, files, &content).map_err(HarnessError::file(&below))?;
         left -= files + 1;
+        made += files;
     }
     rustix::fs::sync();
-    Ok(())
+    Ok(made)
 }
 
 fn fill(directory: &Path, files: u64, content: &[u8]) -> io::Result<()> {
@@ -127,21 +152,17 @@ fn fill(directory: &Path, files: u64, content: &[u8]) -> io::Result<()> {
 /// Lets one look at the tree once more, unless it failed before.
 fn look(
     bench: &Bench<'_>,
-    (pair, tree): (&Pair, &Path),
-    looker: Looker,
     looks: &mut Looks,
+    looker: Looker,
+    once: impl FnOnce(Looker) -> Result<Usage, BenchError>,
 ) -> Result<(), BenchError> {
     let Ok(found) = looks else { return Ok(()) };
-    let stop = || bench.stop.asked();
-    let used = looker
-        .launch(pair, tree)
-        .and_then(|launch| Ok(Usage::of(&launch, None, (PATIENCE, &stop))?));
-    match used {
+    match once(looker) {
         Ok(usage) => {
             println!("{:<28} {:>7.2} s", looker.name(), usage.wall_seconds);
             found.push(usage);
         }
-        Err(_) if stop() => return Err(BenchError::Interrupted),
+        Err(_) if bench.stop.asked() => return Err(BenchError::Interrupted),
         Err(error) => {
             println!("{} is out: {}", looker.name(), error.told());
             *looks = Err(error.brief());
@@ -255,10 +276,19 @@ mod tests {
     use tempfile::TempDir;
 
     #[test]
+    fn the_number_of_files_is_read_from_the_line_that_says_what_would_be_pushed() {
+        let line = r#"{"schema":1,"event":"would-push","target":"data:a/","files":7,"bytes":1}"#;
+
+        assert_eq!(files_told(line), Some(7));
+        assert_eq!(files_told(r#"{"event":"warning","files":7}"#), None);
+        assert_eq!(files_told("7 files"), None);
+    }
+
+    #[test]
     fn a_tree_has_as_many_entries_as_asked_for_and_bytes_in_its_first_directory_alone() {
         let root = TempDir::new().unwrap();
         let tree = root.path().join("tree");
-        grow(&tree, 2_500, &|| false).unwrap();
+        assert_eq!(grow(&tree, 2_500, &|| false).unwrap(), 2_497);
 
         let files = files_below(&tree).unwrap();
         assert_eq!((files.len(), fs::read_dir(&tree).unwrap().count()), (2_497, 3));
