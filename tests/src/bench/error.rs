@@ -39,7 +39,7 @@ pub enum BenchError {
         known: String,
     },
     /// A program of a peer is not installed.
-    #[error("{name} is not installed: .ci/install-bench-tools installs it or says how")]
+    #[error("{name} is not installed: make bench installs it or says how")]
     Missing {
         /// The program.
         name: &'static str,
