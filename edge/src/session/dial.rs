@@ -3,7 +3,7 @@
 use super::error::{ConnectError, handshake_fault};
 use rustls::ClientConfig;
 use skyspray_certs::{RelayAddress, TrustDomain};
-use skyspray_link::endpoint::{Dialler, EndpointError, UdpSocket};
+use skyspray_link::endpoint::{DIAL_DEADLINE, Dialler, EndpointError, UdpSocket};
 use skyspray_link::session::{CloseCode, Session};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a closed connection may take to say so to the other side.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -106,27 +106,32 @@ async fn dial_one(
     domain: &TrustDomain,
     tls: &ClientConfig,
 ) -> Result<Line, EndpointError> {
+    let until = Instant::now() + DIAL_DEADLINE;
     let mut dials = JoinSet::new();
     loop {
-        let mut wait = Duration::MAX;
-        match sockets.bind_for(peer) {
-            Ok(socket) => {
-                let (tls, name) = (tls.clone(), domain.relay_name());
-                dials.spawn(async move {
-                    let dialler = Dialler::try_new(socket)?;
-                    let session = dialler.dial(peer, &name, tls).await?;
-                    Ok(Line { session, dialler })
-                });
-                if dials.len() < DIALS_MAX {
-                    wait = COMPANY_AFTER;
+        if dials.len() < DIALS_MAX {
+            match sockets.bind_for(peer) {
+                Ok(socket) => {
+                    let (tls, name) = (tls.clone(), domain.relay_name());
+                    dials.spawn(async move {
+                        let dialler = Dialler::try_new(socket)?;
+                        let session = dialler.dial(peer, &name, tls).await?;
+                        Ok(Line { session, dialler })
+                    });
                 }
+                Err(error) if dials.is_empty() => return Err(error),
+                // Those under way may still be answered.
+                Err(error) => tracing::debug!(%error, "no further socket"),
             }
-            Err(error) if dials.is_empty() => return Err(error),
-            // Those under way may still be answered.
-            Err(error) => tracing::debug!(%error, "no further socket"),
         }
-        if let Ok(Some(first)) = timeout(wait, dials.join_next()).await {
-            return first.expect("a dial does not panic and is not aborted");
+        let company = until.min(Instant::now() + COMPANY_AFTER);
+        match timeout_at(company, dials.join_next()).await.ok().flatten() {
+            // It was silence: the other dials go on, and there is time for one more.
+            Some(Ok(Err(EndpointError::Unreachable { .. }))) | None => {}
+            Some(first) => return first.expect("a dial does not panic and is not aborted"),
+        }
+        if Instant::now() >= until {
+            return Err(EndpointError::Unreachable { address: peer });
         }
     }
 }

@@ -305,11 +305,7 @@ impl Failure for AdminError {
                 "a logical file is removed with skyspray-relay file remove PLANE:NAME"
             }
             Self::Job(_) => "look at it with skyspray-relay job show JOB",
-            Self::Placing(PlacingError::Catalogue(error)) => catalogue_advice(error),
-            Self::Placing(PlacingError::Taken { .. }) => "run the command again",
-            Self::Placing(PlacingError::File { .. }) => {
-                "check the directory and the rights of this user there"
-            }
+            Self::Placing(error) => placing_advice(error),
             Self::PlaneOpen { .. } | Self::PlaneTest { .. } => {
                 "check url in relay.toml, the mount, and the rights of this user there"
             }
@@ -388,6 +384,14 @@ fn agent_advice(error: &AgentError) -> &'static str {
         }
         AgentError::Reserved { .. } => "choose another name",
         _ => "look at it with skyspray-relay agent show NAME",
+    }
+}
+
+fn placing_advice(error: &PlacingError) -> &'static str {
+    match error {
+        PlacingError::Catalogue(error) => catalogue_advice(error),
+        PlacingError::Taken { .. } => "run the command again",
+        PlacingError::File { .. } => "check the directory and the rights of this user there",
     }
 }
 
