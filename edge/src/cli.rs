@@ -185,6 +185,9 @@ pub struct PushArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub overwrite: bool,
+    /// Only say how much would be sent: every file is looked at, and no relay is asked anything.
+    #[arg(long, conflicts_with = "meta")]
+    pub dry_run: bool,
     /// How chunks travel: auto, off or a zstd level from 1 to 19 [default: that of edge.toml].
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Compress>,

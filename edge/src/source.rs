@@ -8,7 +8,7 @@ mod walk;
 use crate::landing::LandingPath;
 use open_files::OpenFiles;
 use skyspray_dfu::split::SplitError;
-use skyspray_link::seam::files::{Cause, File, FileError, Fingerprint, SourceChange};
+use skyspray_link::seam::files::{Cause, File, FileError, FileKind, Fingerprint, SourceChange};
 use std::sync::Arc;
 
 pub use error::{RecordError, SourceError};
@@ -45,6 +45,21 @@ impl Source {
         let open = Arc::new(OpenFiles::default());
         open.keep(0, file);
         Ok(Self { inner: Arc::new(Inner { at: at.clone(), fingerprint, open, number: 0 }) })
+    }
+
+    /// The state of the file that is read later. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It is missing, no regular file or behind a symlink; the user's to correct. Whether it can be
+    /// read is found out when it is.
+    pub fn look(at: &LandingPath) -> Result<Fingerprint, SourceError> {
+        let found = at.tree.metadata(&at.path).map_err(|error| SourceError::of(at, error))?;
+        match found.kind {
+            FileKind::Regular => Ok(found.fingerprint()),
+            FileKind::Symlink => Err(SourceError::Symlink { path: at.to_string() }),
+            kind => Err(SourceError::NotRegular { path: at.to_string(), kind }),
+        }
     }
 
     /// Opens the file to see that it can be read, and in which state it is. It is opened again
@@ -175,10 +190,15 @@ impl Source {
     }
 }
 
+/// Files up to this length are read at once, whatever the host was told, in bytes.
+const ADVISED_BYTES_MIN: u64 = 128 * 1024;
+
 fn open(at: &LandingPath) -> Result<(Arc<dyn File>, Fingerprint), FileError> {
     let file = at.tree.open_read(&at.path)?;
     let fingerprint = file.metadata()?.fingerprint();
-    file.advise_sequential();
+    if fingerprint.size > ADVISED_BYTES_MIN {
+        file.advise_sequential();
+    }
     Ok((file, fingerprint))
 }
 

@@ -11,6 +11,7 @@ mod parts;
 mod push;
 mod reader;
 mod spray;
+mod survey;
 
 pub use fault::UploadFault;
 pub use push::push;

@@ -282,7 +282,8 @@ impl Committer {
                 placed.push(target.path().clone());
                 under_way.push((target.path().to_string(), row.clone()));
                 let upload = uploads.remove(&row.part);
-                let finish = Finish { target, length, replace, staged: None, upload };
+                let finish =
+                    Finish { target, length, replace, staged: None, settled: false, upload };
                 match sources.remove(&row.part) {
                     Some(from) => sourced.push(Sourced { finish, row, from }),
                     None => finishes.push((finish, row)),

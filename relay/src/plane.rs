@@ -22,6 +22,7 @@ mod staged_file;
 mod staged_object;
 mod stored;
 mod stored_object;
+mod sync_costs;
 mod upload;
 mod url;
 mod walk;
@@ -199,8 +200,9 @@ impl Plane {
         Ok(staged.map(StagedPart))
     }
 
-    /// Makes all that was written to `parts` durable, with one sync for each directory; the
-    /// outcomes are in the order of `parts`.
+    /// Makes all that was written to `parts` durable: with a sync of each and one for each
+    /// directory, or with one for all where that costs less. The outcomes are in the order of
+    /// `parts`.
     ///
     /// # Errors
     ///

@@ -43,11 +43,27 @@ pub(crate) enum Places {
         bytes: u64,
     },
     /// Files of a push that are open, one by one.
-    Files(BTreeMap<PartIndex, RelPath>),
+    Files(BTreeMap<PartIndex, Place>),
+}
+
+/// Where a file of a push goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// From the root of the plane.
+    pub(crate) path: RelPath,
+    /// How long the file will be.
+    pub(crate) length: Option<u64>,
 }
 
 /// A file of a push that is about to be put in its place.
-pub(crate) type Taken = (PartTarget, Option<Arc<StagedPart>>);
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) target: PartTarget,
+    /// Its open handle, if there is one.
+    pub(crate) staged: Option<Arc<StagedPart>>,
+    /// Whether it was settled, and its handle let go of.
+    pub(crate) settled: bool,
+}
 
 /// The sink of one writing job.
 #[derive(Debug)]
@@ -67,6 +83,8 @@ struct State {
     open: BTreeMap<PartIndex, Arc<Slot>>,
     /// Open parts written to since their last sync began.
     dirty: BTreeSet<PartIndex>,
+    /// Parts that are whole and durable but for their name, and not open.
+    settled: BTreeSet<PartIndex>,
     /// Parts that have a staging file.
     begun: RangeSet,
     recorded_bytes: BTreeMap<PartIndex, u64>,
@@ -114,6 +132,7 @@ impl PlaneSink {
             places,
             open: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            settled: BTreeSet::new(),
             begun: RangeSet::default(),
             recorded_bytes: BTreeMap::new(),
             job_bytes: 0,
@@ -138,9 +157,9 @@ impl PlaneSink {
     }
 
     /// Adds a file of a push.
-    pub(crate) fn add_file(&self, part: PartIndex, path: RelPath) {
+    pub(crate) fn add_file(&self, part: PartIndex, place: Place) {
         if let Places::Files(files) = &mut self.lock().places {
-            files.insert(part, path);
+            files.insert(part, place);
         }
     }
 
@@ -175,7 +194,10 @@ impl PlaneSink {
 
     /// Takes note of a part that an earlier session has brought to its end.
     pub(crate) fn count_complete(&self, part: PartIndex, length: u64) {
-        self.lock().record_bytes(part, length);
+        // Nothing more is recorded of it, so it needs no place of its own.
+        let mut state = self.lock();
+        let before = state.recorded_bytes.remove(&part).unwrap_or(0);
+        state.job_bytes = (state.job_bytes - before).saturating_add(length);
     }
 
     /// Whether this is a push, whose files have places of their own.
@@ -183,20 +205,20 @@ impl PlaneSink {
         matches!(self.lock().places, Places::Files(_))
     }
 
-    /// Where a file of a push goes, and its open handle if there is one; the sink is done with it.
-    /// `None` when it was taken before.
+    /// A file of a push; the sink is done with it. `None` when it was taken before.
     pub(crate) fn take_file(&self, part: PartIndex) -> Result<Option<Taken>, PlaneError> {
-        let (path, slot) = {
+        let (place, slot, settled) = {
             let mut state = self.lock();
             let Places::Files(files) = &mut state.places else { return Ok(None) };
-            let Some(path) = files.remove(&part) else { return Ok(None) };
+            let Some(place) = files.remove(&part) else { return Ok(None) };
             state.recorded_bytes.remove(&part);
             state.dirty.remove(&part);
             state.pieces.remove(&part);
-            (path, state.open.remove(&part))
+            (place, state.open.remove(&part), state.settled.remove(&part))
         };
-        let target = self.staging.target(part, path)?;
-        Ok(Some((target, slot.and_then(|slot| slot.staged()))))
+        let target = self.staging.target(part, place.path)?;
+        let staged = slot.and_then(|slot| slot.staged());
+        Ok(Some(Taken { target, staged, settled }))
     }
 
     /// Where a part goes.
@@ -207,17 +229,24 @@ impl PlaneSink {
     fn target(&self, state: &State, part: PartIndex) -> Result<PartTarget, PlaneError> {
         let path = match &state.places {
             Places::LogicalFile { name, paths, .. } => part_path(paths, name, part)?,
-            Places::Files(files) => files.get(&part).cloned().unwrap_or_else(RelPath::root),
+            Places::Files(files) => {
+                files.get(&part).map_or_else(RelPath::root, |place| place.path.clone())
+            }
         };
         self.staging.target(part, path)
     }
 
     fn staged(&self, part: PartIndex) -> Result<Arc<StagedPart>, StagingError> {
-        let (slot, target, begun) = {
+        let (slot, target, begun, length) = {
             let mut state = self.lock();
             let target = self.target(&state, part)?;
             let begun = state.begun.contains(u64::from(part.0));
-            (Arc::clone(state.open.entry(part).or_default()), target, begun)
+            let length = match &state.places {
+                Places::LogicalFile { .. } => self.length_hint,
+                Places::Files(files) => files.get(&part).and_then(|place| place.length),
+            };
+            state.settled.remove(&part);
+            (Arc::clone(state.open.entry(part).or_default()), target, begun, length)
         };
         let mut open = lock(&slot.0);
         if let Some(staged) = &*open {
@@ -229,7 +258,7 @@ impl PlaneSink {
             let lost = || PlaneError::Lost { path: target.path().clone(), expected: 0 };
             self.staging.resume(&target)?.ok_or_else(lost)?
         } else {
-            self.staging.begin(&target, self.length_hint)?
+            self.staging.begin(&target, length)?
         };
         self.lock().begun.insert(u64::from(part.0), u64::from(part.0) + 1);
         Ok(Arc::clone(open.insert(Arc::new(staged))))
@@ -278,11 +307,24 @@ impl Sink for PlaneSink {
             outcome.map_err(|error| refused(&error))?;
         }
         let mut state = self.lock();
-        let State { open: slots, dirty, pieces, .. } = &mut *state;
+        let State { open: slots, dirty, settled, pieces, .. } = &mut *state;
+        let mut whole = Vec::new();
         for (part, staged) in open {
-            pieces.entry(part).or_default().extend(staged.take_pieces());
+            let new = staged.take_pieces();
+            if !new.is_empty() {
+                pieces.entry(part).or_default().extend(new);
+            }
+            if staged.is_settled() && !dirty.contains(&part) {
+                whole.push(part);
+            }
         }
         let open = slots;
+        for part in whole {
+            if open.get(&part).is_some_and(Slot::is_idle) {
+                open.remove(&part);
+                settled.insert(part);
+            }
+        }
         if open.len() > OPEN_PARTS_MAX {
             for part in parts.iter().filter(|part| !dirty.contains(part)) {
                 if open.get(part).is_some_and(Slot::is_idle) {
@@ -363,9 +405,10 @@ fn refused(error: &PlaneError) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::tests::Site;
+    use crate::catalogue::tests::{Engine, Site};
     use crate::catalogue::{Catalogue, JobKey, NewJob, Opening, PartLayout};
     use skyspray_link::seam::SystemClock;
+    use skyspray_link::seam::files::BufferPool;
     use skyspray_tests::server::postgres::Postgres;
     use skyspray_wire::digest::{ChunkValue, Digest};
     use skyspray_wire::ids::{ChunkIndex, ChunkSize};
@@ -397,6 +440,19 @@ mod tests {
         let value = ChunkValue::of(ChunkSize::FILE_PLANE, ChunkIndex(0), bytes);
         tree.insert(ChunkIndex(0), &value).unwrap();
         tree
+    }
+
+    /// A sink of a push whose job no catalogue knows.
+    fn sink(plane: &tempfile::TempDir, catalogue: Catalogue) -> PlaneSink {
+        let staging = Staging {
+            plane_name: PlaneName::parse("data").unwrap(),
+            plane: Arc::new(Plane::open_directory(plane.path()).unwrap()),
+            catalogue,
+            clock: Arc::new(SystemClock),
+            job: spray().job,
+            epoch: Epoch(1),
+        };
+        PlaneSink::new(staging, ChunkSize::FILE_PLANE, Places::Files(BTreeMap::new()))
     }
 
     #[tokio::test]
@@ -431,5 +487,49 @@ mod tests {
         let job = catalogue.job(&JobKey::Id(spray().job)).await.unwrap().unwrap();
         assert_eq!(job.bytes_durable, 7);
         assert_eq!(catalogue.job_parts(job.job, None, 9).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn files_that_are_whole_and_durable_need_no_handle_any_more() {
+        const FILES: u32 = 2 * OPEN_PARTS_MAX as u32;
+        let site = Site::new(Engine::Sqlite);
+        let catalogue = Catalogue::create(&site.place).await.unwrap();
+        let sink = sink(&site.directory, catalogue);
+        let pool = BufferPool::new(1, ChunkSize::FILE_PLANE.bytes() as usize);
+        let write = |part: u32, bytes: &[u8]| {
+            let mut body = pool.take_blocking();
+            body.space()[..bytes.len()].copy_from_slice(bytes);
+            body.set_len(bytes.len());
+            sink.write_chunk(PartIndex(part), 0, body).unwrap();
+        };
+        for part in 0..FILES {
+            let path = RelPath::parse(format!("in/{part}")).unwrap();
+            sink.add_file(PartIndex(part), Place { path, length: Some(3) });
+            write(part, if part == 5 { b"ab" } else { b"abc" });
+        }
+        let parts: Vec<PartIndex> = (0..FILES).map(PartIndex).collect();
+        sink.sync(&parts).unwrap();
+
+        assert_eq!(sink.lock().settled.len(), FILES as usize - 1);
+        let half = sink.take_file(PartIndex(5)).unwrap().unwrap();
+        assert!(!half.settled, "a byte is missing");
+        let whole = sink.take_file(PartIndex(6)).unwrap().unwrap();
+        assert!(whole.settled && whole.staged.is_none());
+        assert!(sink.take_file(PartIndex(6)).unwrap().is_none(), "it was taken");
+        // Sent again all the same: what was known of it is not believed any more.
+        write(7, b"abc");
+        assert!(!sink.take_file(PartIndex(7)).unwrap().unwrap().settled);
+    }
+
+    #[tokio::test]
+    async fn parts_that_an_earlier_session_finished_count_and_take_no_memory() {
+        let site = Site::new(Engine::Sqlite);
+        let catalogue = Catalogue::create(&site.place).await.unwrap();
+        let sink = sink(&site.directory, catalogue);
+
+        (0..1000).for_each(|part| sink.count_complete(PartIndex(part), 4));
+
+        assert_eq!(sink.lock().job_bytes, 4000);
+        assert!(sink.lock().recorded_bytes.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Cuts the bytes of parts into chunk buffers. Bytes are read straight into the buffer they are
 //! sent from; they are copied only where a part ends inside what was read.
 
-use skyspray_link::feed::{PartEnd, Producer, Stopped};
+use skyspray_link::feed::{PartEnd, Producer, SHORT_BODY, Stopped};
 use skyspray_link::seam::files::PooledBuf;
 use skyspray_wire::ids::{ChunkIndex, PartIndex};
 use std::ops::Range;
@@ -136,9 +136,14 @@ impl<'a, E> Chunker<'a, E> {
         if self.filled == 0 {
             return Ok(());
         }
-        let mut full = std::mem::replace(&mut self.buffer, self.producer.buffer());
-        full.set_len(self.filled);
-        self.producer.chunk(self.part, self.chunk, full)?;
+        if self.filled <= SHORT_BODY {
+            let body = &self.buffer.space()[..self.filled];
+            self.producer.short_chunk(self.part, self.chunk, body)?;
+        } else {
+            let mut full = std::mem::replace(&mut self.buffer, self.producer.buffer());
+            full.set_len(self.filled);
+            self.producer.chunk(self.part, self.chunk, full)?;
+        }
         self.chunk = ChunkIndex(self.chunk.0 + 1);
         self.filled = 0;
         Ok(())

@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Files on one page; fewer than a page may hold, so that a page is answered soon.
-const PAGE_FILES: usize = 256;
+/// Files on one page: as many as may be, because each page is a transaction of the relay.
+const PAGE_FILES: usize = PAGE_MAX;
 
-/// Files that wait to be read.
+/// Files that wait to be read: more than a page, so that one is being opened while others are read.
 pub(super) const READ_QUEUE: usize = 2 * PAGE_FILES;
 
 /// A file that has its number in the job.
@@ -268,11 +268,10 @@ fn find(mut walks: Walks, first: u32) -> FoundPage {
         };
         match walk.next() {
             None => walks.current = None,
-            Some(Ok(Found::File { at, plane_path })) => match Source::open(&at) {
-                Ok(source) => {
+            Some(Ok(Found::File { at, plane_path })) => match Source::look(&at) {
+                Ok(fingerprint) => {
                     bytes += plane_path.to_string().len();
                     let part = PartIndex(first + files.len() as u32);
-                    let fingerprint = *source.fingerprint();
                     files.push_back(Numbered { part, at, path: plane_path, fingerprint });
                 }
                 Err(error) => notes.push_back(Note::Fault(FileFault::Source(error))),
@@ -286,6 +285,18 @@ fn find(mut walks: Walks, first: u32) -> FoundPage {
     FoundPage { walks, files, notes }
 }
 
+/// The next file; nothing that was read waits while this thread waits for it.
+fn next_task(
+    tasks: &mut mpsc::Receiver<Task>,
+    producer: &Producer<UploadFault>,
+) -> Result<Option<Task>, Stopped> {
+    if let Ok(task) = tasks.try_recv() {
+        return Ok(Some(task));
+    }
+    producer.flush()?;
+    Ok(tasks.blocking_recv())
+}
+
 /// Reads the files of a push one after the other. Blocks; runs on the feed's thread.
 pub(super) fn produce(
     mut tasks: mpsc::Receiver<Task>,
@@ -293,7 +304,7 @@ pub(super) fn produce(
     producer: &Producer<UploadFault>,
 ) -> Result<(), UploadFault> {
     let mut chunker = Chunker::new(producer, PartIndex(0));
-    while let Some(task) = tasks.blocking_recv() {
+    while let Some(task) = next_task(&mut tasks, producer)? {
         let (Task::Send(Numbered { part, .. }, _) | Task::Skip(part)) = &task;
         if *part != chunker.part() {
             // One file's bytes would go under the name of another.

@@ -3,6 +3,7 @@
 use super::fault::UploadFault;
 use super::files::{FileFault, Note, Opener, READ_QUEUE, produce};
 use super::job::{self, Standing, Transfer};
+use super::survey::survey;
 use super::{
     blocking, close, feed_settings, gave_up, give_up, keep_receipt, note_outage, show_progress,
 };
@@ -53,8 +54,8 @@ struct Done {
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {files} files failed")]
 pub(super) struct SomeFailed {
-    failed: u64,
-    files: u64,
+    pub(super) failed: u64,
+    pub(super) files: u64,
 }
 
 impl Explain for SomeFailed {
@@ -119,6 +120,9 @@ async fn push_files(
 ) -> Result<(), CommandError> {
     let began = Instant::now();
     let roots = resolve(ctx, args)?;
+    if args.dry_run {
+        return survey(ctx, target.to_string(), roots).await;
+    }
     let mut failed = 0;
     let first = send_all(ctx, (args, target), &roots, &mut failed).await;
     let (log, committed, totals) = match first {

@@ -1,9 +1,12 @@
 //! The driver of a receiving job: reads chunks from data streams, verifies and writes them, and
 //! acknowledges in groups what is durable.
 
+mod gathering;
+
 use crate::codec::Decompressor;
 use crate::seam::files::{BufferPool, PooledBuf};
 use crate::session::{DataStream, SessionError, Unread};
+use gathering::{Arrived, Gathering};
 use quinn::{RecvStream, SendStream};
 use skyspray_wire::chunk::{CHUNK_HEADER_BYTES, ChunkHeader, Encoding};
 use skyspray_wire::digest::{ChunkValue, PartTree};
@@ -32,9 +35,6 @@ const GATHER: Duration = Duration::from_millis(15);
 /// How long what is durable may still be recorded after the job has failed, so that it need not be
 /// sent again.
 const RECORD_GRACE: Duration = Duration::from_secs(1);
-
-/// Chunks of one stream being verified and written while the next is read.
-const STREAM_DEPTH: usize = 2;
 
 /// Chunks of one job being written at once, over all its streams.
 const WRITES_MAX: u32 = 1024;
@@ -346,43 +346,40 @@ enum Answer {
 }
 
 async fn read_chunks<S: Sink>(
-    (mut recv, unread): (RecvStream, Unread),
+    (recv, unread): (RecvStream, Unread),
     pool: Arc<ReceivePool>,
     find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
     answers: mpsc::Sender<Answer>,
 ) -> Result<(), SessionError> {
-    let depth = Arc::new(Semaphore::new(STREAM_DEPTH));
-    while let Some(header) = read_header(&mut recv).await? {
+    let mut gathering = Gathering::new(pool, unread);
+    let read = read_into(&mut gathering, recv, find, answers).await;
+    gathering.flush().await;
+    read
+}
+
+/// Reads chunks and has them stored; some may still be waiting for others when it returns.
+async fn read_into<S: Sink>(
+    gathering: &mut Gathering<S>,
+    mut recv: RecvStream,
+    find: impl Fn(JobId) -> Option<Arc<ReceiveJob<S>>>,
+    answers: mpsc::Sender<Answer>,
+) -> Result<(), SessionError> {
+    while let Some(header) = gathering.meanwhile(read_header(&mut recv)).await? {
         let Some(job) = find(header.job) else {
             let refusal = Refusal::new(RefusalCode::JobUnknown, "");
             return refuse(&answers, header.job, refusal).await;
         };
-        if !pool.bodies.fits(header.wire_length as usize) {
+        if !gathering.pool.bodies.fits(header.wire_length as usize) {
             return refuse(&answers, header.job, too_large(&header)).await;
         }
         match admit(&job, &header, &answers) {
             Err(refusal) => return refuse(&answers, header.job, refusal).await,
             Ok(Admission::Write(chunk)) => {
                 let (part, reading) = (header.part, Some(Arc::clone(&job)));
-                let mut arriving = Arriving { job: reading, part, chunk };
-                let held = unread.hold();
-                let body = pool.bodies.take_for(header.wire_length as usize).await;
-                drop(held);
-                let body = read_body(&mut recv, body, &header).await?;
-                let held = unread.hold();
-                let permit = Arc::clone(&depth).acquire_owned().await;
-                drop(held);
-                let permit = permit.expect("the semaphore is never closed");
-                let Ok(write) = Arc::clone(&job.writes).try_acquire_owned() else {
-                    // Only a retired job has no permit left.
-                    continue;
-                };
-                arriving.job = None;
-                let pool = Arc::clone(&pool);
-                tokio::task::spawn_blocking(move || {
-                    job.store(&pool, &header, chunk, body);
-                    drop((write, permit));
-                });
+                let arriving = Arriving { job: reading, part, chunk };
+                let body = gathering.buffer(header.wire_length as usize).await;
+                let body = gathering.meanwhile(read_body(&mut recv, body, &header)).await?;
+                gathering.push(job, Arrived { header, chunk, body, arriving }).await;
             }
             Ok(Admission::Durable(chunk)) => {
                 skip_body(&mut recv, &header).await?;

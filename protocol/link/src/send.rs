@@ -2,10 +2,10 @@
 //! acknowledgements to the [`Sender`] machine, across any number of sessions.
 
 use crate::effort::Interval;
-use crate::feed::{Feed, FeedEvent, PartEnd, ReadyChunk};
+use crate::feed::{Feed, FeedEvent, PartEnd, ReadyChunk, SHORT_BODY};
 use crate::request::read_frame;
 use crate::session::{DataStream, SessionError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use skyspray_wire::chunk::ChunkHeader;
 use skyspray_wire::digest::{PartTree, TreeError};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, JobId, PartIndex};
@@ -22,6 +22,10 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 /// Seals that may wait for the caller before no more chunks are taken.
 const SEALS_WAITING_MAX: usize = 4096;
+
+/// Bytes of bodies that go to one stream together, at most by one body more: far less than a stream
+/// sends at once, and far more than it costs to hand over a small chunk.
+const BURST_BYTES: usize = 64 * 1024;
 
 /// Acknowledgement frames that may wait for the driver.
 const ACK_QUEUE: usize = 64;
@@ -94,10 +98,44 @@ pub struct Lane<'a> {
     pub seals: &'a mpsc::Sender<PartSeal>,
 }
 
-#[derive(Debug)]
-struct Outgoing {
-    header: ChunkHeader,
-    body: Bytes,
+/// Chunks that go to one stream, one after the other.
+#[derive(Debug, Default)]
+struct Burst {
+    /// As they are written: headers and short bodies are copied together.
+    pieces: Vec<Bytes>,
+    /// What was copied and is no piece yet.
+    run: BytesMut,
+    /// Of the bodies.
+    bytes: usize,
+    /// Of the bodies before they were compressed.
+    raw_bytes: u64,
+    chunks: u32,
+}
+
+impl Burst {
+    fn push(&mut self, header: &ChunkHeader, body: &Bytes) {
+        self.run.extend_from_slice(&header.encode());
+        self.bytes += body.len();
+        self.raw_bytes += u64::from(header.raw_length);
+        self.chunks += 1;
+        if body.len() <= SHORT_BODY {
+            self.run.extend_from_slice(body);
+        } else {
+            self.pieces.push(self.run.split().freeze());
+            self.pieces.push(body.clone());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks == 0
+    }
+
+    fn into_pieces(mut self) -> Vec<Bytes> {
+        if !self.run.is_empty() {
+            self.pieces.push(self.run.freeze());
+        }
+        self.pieces
+    }
 }
 
 type StreamReply = Result<Vec<Ack>, Refusal>;
@@ -161,23 +199,23 @@ impl SendJob {
         feed: &mut Feed<E>,
         lane: Lane<'_>,
     ) -> Result<(), SendError<E>> {
-        let (work, queue) = mpsc::channel::<Outgoing>(1);
+        let (work, queue) = mpsc::channel::<Burst>(1);
         let queue = Arc::new(Mutex::new(queue));
         let (replies, mut acks) = mpsc::channel::<StreamReply>(ACK_QUEUE);
         let mut tasks: JoinSet<Result<(), SessionError>> = JoinSet::new();
         let mut gauge = Gauge::new();
         feed.handle_path(lane.round_trip);
-        let mut next: Option<Outgoing> = None;
+        let mut next = Burst::default();
         let mut heard = Instant::now();
         loop {
             self.settle()?;
             if self.complete && self.seals.is_empty() {
                 return Ok(());
             }
-            if next.is_none() {
-                next = self.take_again(lane.epoch);
+            if next.is_empty() {
+                self.take_again(&mut next, lane.epoch);
             }
-            let takes_chunks = next.is_none()
+            let takes_chunks = next.is_empty()
                 && !self.fed
                 && self.machine.has_room()
                 && self.seals.len() < SEALS_WAITING_MAX;
@@ -199,15 +237,17 @@ impl SendJob {
                 permit = lane.seals.reserve(), if !self.seals.is_empty() => {
                     let permit = permit.map_err(|_| SessionError::StreamEnded)?;
                     permit.send(self.seals.pop_front().expect("one is waiting"));
+                    while !self.seals.is_empty() && let Ok(permit) = lane.seals.try_reserve() {
+                        permit.send(self.seals.pop_front().expect("one is waiting"));
+                    }
                 }
-                permit = work.reserve(), if next.is_some() => {
-                    let outgoing = next.take().expect("one is next");
-                    let raw_bytes = u64::from(outgoing.header.raw_length);
+                permit = work.reserve(), if !next.is_empty() => {
+                    let burst = std::mem::take(&mut next);
                     let link_is_behind = feed.is_ahead() || !self.machine.has_room();
-                    if let Some(interval) = gauge.count(raw_bytes, link_is_behind) {
+                    if let Some(interval) = gauge.count(&burst, link_is_behind) {
                         feed.handle_interval(&interval);
                     }
-                    permit.expect("the queue lives as long as this loop").send(outgoing);
+                    permit.expect("the queue lives as long as this loop").send(burst);
                 }
                 () = sleep_until(heard + STALL_DEADLINE), if self.machine.in_flight() > 0 => {
                     return Err(SessionError::Silent { seconds: STALL_DEADLINE.as_secs() }.into());
@@ -216,40 +256,60 @@ impl SendJob {
                     if self.machine.in_flight() == 0 {
                         heard = Instant::now();
                     }
-                    next = match event {
-                        Some(event) => self.handle_event(event, lane.epoch)?,
+                    match event {
+                        Some(event) => self.handle_events((event, feed), &mut next, lane.epoch)?,
                         None => self.end_of_feed()?,
-                    };
+                    }
                 }
             }
         }
     }
 
     /// Nothing more comes; the plan must have ended before.
-    fn end_of_feed<E: std::error::Error + 'static>(
-        &mut self,
-    ) -> Result<Option<Outgoing>, SendError<E>> {
+    fn end_of_feed<E: std::error::Error + 'static>(&mut self) -> Result<(), SendError<E>> {
         if self.plan_parts.is_none() {
             return Err(SendError::FeedEnded);
         }
         self.fed = true;
-        Ok(None)
+        Ok(())
     }
 
-    /// A chunk that was in flight in an earlier session.
-    fn take_again(&mut self, epoch: Epoch) -> Option<Outgoing> {
-        let key = self.machine.next_again()?;
-        let ready = self.retained.get(&key).expect("chunks in flight are retained");
-        Some(outgoing(self.job, epoch, self.machine.chunk_size(), ready))
+    /// Chunks that were in flight in an earlier session.
+    fn take_again(&mut self, burst: &mut Burst, epoch: Epoch) {
+        while burst.bytes < BURST_BYTES
+            && let Some(key) = self.machine.next_again()
+        {
+            let ready = self.retained.get(&key).expect("chunks in flight are retained");
+            burst.push(&header(self.job, epoch, self.machine.chunk_size(), ready), &ready.body);
+        }
+    }
+
+    /// Handles what the feed has ready, as far as it fits one burst.
+    fn handle_events<E: std::error::Error + 'static>(
+        &mut self,
+        (first, feed): (FeedEvent<E>, &mut Feed<E>),
+        burst: &mut Burst,
+        epoch: Epoch,
+    ) -> Result<(), SendError<E>> {
+        let mut event = Some(first);
+        while let Some(next) = event {
+            self.handle_event(next, burst, epoch)?;
+            let goes_on = burst.bytes < BURST_BYTES
+                && self.machine.has_room()
+                && self.seals.len() < SEALS_WAITING_MAX;
+            event = if goes_on { feed.try_next() } else { None };
+        }
+        Ok(())
     }
 
     fn handle_event<E: std::error::Error + 'static>(
         &mut self,
         event: FeedEvent<E>,
+        burst: &mut Burst,
         epoch: Epoch,
-    ) -> Result<Option<Outgoing>, SendError<E>> {
+    ) -> Result<(), SendError<E>> {
         match event {
-            FeedEvent::Chunk(ready) => return Ok(self.offer(ready, epoch)?),
+            FeedEvent::Chunk(ready) => self.offer(ready, burst, epoch)?,
             FeedEvent::PartEnd(end) => {
                 self.part(end.part).end = Some(end);
                 self.end_if_whole(end.part);
@@ -266,23 +326,28 @@ impl SendJob {
             }
             FeedEvent::Failed(error) => return Err(SendError::Source(error)),
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn offer(&mut self, ready: ReadyChunk, epoch: Epoch) -> Result<Option<Outgoing>, TreeError> {
+    fn offer(
+        &mut self,
+        ready: ReadyChunk,
+        burst: &mut Burst,
+        epoch: Epoch,
+    ) -> Result<(), TreeError> {
         let (part, chunk) = (ready.part, ready.chunk);
         if self.dropped.contains(u64::from(part.0)) {
-            return Ok(None);
+            return Ok(());
         }
         self.part(part).tree.insert(chunk, &ready.value)?;
         let offer = self.machine.offer(part, chunk, ready.value.length);
         self.end_if_whole(part);
         if offer == Offer::Held {
-            return Ok(None);
+            return Ok(());
         }
-        let outgoing = outgoing(self.job, epoch, self.machine.chunk_size(), &ready);
+        burst.push(&header(self.job, epoch, self.machine.chunk_size(), &ready), &ready.body);
         self.retained.insert((part, chunk), ready);
-        Ok(Some(outgoing))
+        Ok(())
     }
 
     fn handle_acks(&mut self, acks: &[Ack]) -> Result<(), UnexpectedAck> {
@@ -328,8 +393,8 @@ impl SendJob {
     }
 }
 
-fn outgoing(job: JobId, epoch: Epoch, size: ChunkSize, ready: &ReadyChunk) -> Outgoing {
-    let header = ChunkHeader {
+fn header(job: JobId, epoch: Epoch, size: ChunkSize, ready: &ReadyChunk) -> ChunkHeader {
+    ChunkHeader {
         job,
         epoch,
         part: ready.part,
@@ -338,20 +403,18 @@ fn outgoing(job: JobId, epoch: Epoch, size: ChunkSize, ready: &ReadyChunk) -> Ou
         wire_length: u32::try_from(ready.body.len()).expect("a body is at most a chunk"),
         encoding: ready.encoding,
         subtree: ready.value.subtree,
-    };
-    Outgoing { header, body: ready.body.clone() }
+    }
 }
 
-/// Writes chunks from the shared queue: whichever stream is free takes the next one.
+/// Writes chunks from the shared queue: whichever stream is free takes the next burst.
 async fn write_chunks(
     mut send: quinn::SendStream,
-    queue: Arc<Mutex<mpsc::Receiver<Outgoing>>>,
+    queue: Arc<Mutex<mpsc::Receiver<Burst>>>,
 ) -> Result<(), SessionError> {
     loop {
         let next = queue.lock().await.recv().await;
-        let Some(Outgoing { header, body }) = next else { return Ok(()) };
-        let mut pieces = [Bytes::copy_from_slice(&header.encode()), body];
-        send.write_all_chunks(&mut pieces).await?;
+        let Some(burst) = next else { return Ok(()) };
+        send.write_all_chunks(&mut burst.into_pieces()).await?;
     }
 }
 
@@ -386,12 +449,12 @@ impl Gauge {
         Self { since: Instant::now(), raw_bytes: 0, chunks: 0, behind: 0 }
     }
 
-    /// Counts a chunk handed to a stream, which may have had to wait for the link. Returns the interval
-    /// that ends with it, if one does.
-    fn count(&mut self, raw_bytes: u64, link_is_behind: bool) -> Option<Interval> {
-        self.raw_bytes += raw_bytes;
-        self.chunks += 1;
-        self.behind += u32::from(link_is_behind);
+    /// Counts chunks handed to a stream, which may have had to wait for the link. Returns the interval
+    /// that ends with them, if one does.
+    fn count(&mut self, burst: &Burst, link_is_behind: bool) -> Option<Interval> {
+        self.raw_bytes += burst.raw_bytes;
+        self.chunks += burst.chunks;
+        self.behind += if link_is_behind { burst.chunks } else { 0 };
         let elapsed = self.since.elapsed();
         if elapsed < JUDGE_INTERVAL {
             return None;

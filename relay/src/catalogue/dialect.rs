@@ -3,11 +3,13 @@
 //! The statements elsewhere are one text for both: `$1` placeholders, `ON CONFLICT`, `RETURNING`,
 //! numbers as BIGINT, times as milliseconds, and nothing that only one of them reads.
 
+mod bulk;
 mod migrations;
 mod postgres;
 mod query;
 mod sqlite;
 
+pub(super) use bulk::bulk;
 pub(super) use query::{Row, query};
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Recording what is durable, in groups.
 
 use super::Catalogue;
-use super::dialect::{Connection, query};
+use super::dialect::{Connection, bulk, query};
 use super::error::CatalogueError;
 use super::fields::big;
 use super::uploads;
@@ -49,17 +49,16 @@ impl Catalogue {
         let mut tx = self.store.begin_guarded().await?;
         let stale = touch(&mut tx, &bytes, now_ms).await?;
         let left_out: HashSet<_> = stale.iter().copied().collect();
-        for item in items.iter().filter(|item| !left_out.contains(&(item.job, item.epoch))) {
-            query(
-                "INSERT INTO job_parts (job, part, state, tree) VALUES ($1, $2, 'open', $3) \
-                 ON CONFLICT (job, part) DO UPDATE SET tree = excluded.tree \
-                 WHERE job_parts.state = 'open'",
-            )
-            .bind(item.job.0.to_vec())
-            .bind(i64::from(item.part.0))
-            .bind(item.tree.as_slice())
-            .execute(&mut tx)
-            .await?;
+        let counted = || items.iter().filter(|item| !left_out.contains(&(item.job, item.epoch)));
+        // Of a part recorded twice the later item counts.
+        let mut trees: BTreeMap<JobId, BTreeMap<PartIndex, &[u8]>> = BTreeMap::new();
+        for item in counted() {
+            trees.entry(item.job).or_default().insert(item.part, &item.tree);
+        }
+        for (job, parts) in trees {
+            record_trees(&mut tx, job, parts).await?;
+        }
+        for item in counted().filter(|item| !item.pieces.is_empty()) {
             uploads::record_pieces(&mut tx, (item.job, item.part), &item.pieces).await?;
         }
         tx.commit().await?;
@@ -83,6 +82,25 @@ impl Catalogue {
         tx.commit().await?;
         Ok(stale)
     }
+}
+
+async fn record_trees(
+    tx: &mut Connection,
+    job: JobId,
+    parts: BTreeMap<PartIndex, &[u8]>,
+) -> Result<(), CatalogueError> {
+    let row = |(part, tree): (PartIndex, &[u8])| [i64::from(part.0).into(), tree.into()];
+    bulk(
+        "WITH f (part, tree) AS (VALUES {rows}) INSERT INTO job_parts (job, part, state, tree) \
+         SELECT $1, f.part, 'open', f.tree FROM f WHERE TRUE \
+         ON CONFLICT (job, part) DO UPDATE SET tree = excluded.tree \
+         WHERE job_parts.state = 'open'",
+        parts.into_iter().map(row).collect(),
+    )
+    .bind(job.0.to_vec())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Notes bytes of open jobs, in the order of their ids so that two transactions never wait for each

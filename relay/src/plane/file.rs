@@ -1,6 +1,7 @@
 //! A plane that is a directory: parts are files, and all paths stay below the directory.
 
 use super::staged_file::StagedFile;
+use super::sync_costs::SyncCosts;
 use super::walk::Walk;
 use super::{Collected, Listed, Orphan, PartTarget, PlaneError, collect, list};
 use skyspray_link::seam::files::{
@@ -9,11 +10,13 @@ use skyspray_link::seam::files::{
 use skyspray_wire::ids::{ChunkSize, JobId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A directory tree as a plane. Cheap to share; see [`super::Plane`] for what its methods promise.
 #[derive(Clone, Debug)]
 pub struct FilePlane {
     tree: Arc<dyn Tree>,
+    costs: Arc<SyncCosts>,
 }
 
 /// Length and time of a stored file.
@@ -42,7 +45,7 @@ impl Stat {
 impl FilePlane {
     /// The plane on `tree`.
     pub fn new(tree: Arc<dyn Tree>) -> Self {
-        Self { tree }
+        Self { tree, costs: Arc::default() }
     }
 
     pub(super) fn tree(&self) -> &dyn Tree {
@@ -66,7 +69,7 @@ impl FilePlane {
         for earlier in target.earlier(1).take(EARLIER_MAX) {
             self.remove_if_there(&earlier)?;
         }
-        Ok(StagedFile::new(Arc::clone(&self.tree), file, target.clone()))
+        Ok(StagedFile::begun(Arc::clone(&self.tree), file, target.clone(), length))
     }
 
     fn create_staging(&self, target: &PartTarget) -> Result<Arc<dyn File>, PlaneError> {
@@ -74,10 +77,14 @@ impl FilePlane {
         loop {
             attempts_left -= 1;
             let (directory, staging) = (target.directory(), target.staging());
-            let created = self
-                .tree
-                .create_dirs(directory)
-                .and_then(|()| self.tree.create_new(staging, STAGED_MODE, Caching::Buffered));
+            let create = || self.tree.create_new(staging, STAGED_MODE, Caching::Buffered);
+            let there = self.tree.knows_dir(directory).then(create);
+            let created = match there {
+                Some(Err(error)) if error.cause == Cause::Missing => None,
+                there => there,
+            };
+            let created =
+                created.unwrap_or_else(|| self.tree.create_dirs(directory).and_then(|()| create()));
             match created {
                 Ok(file) => return Ok(file),
                 Err(error) if attempts_left == 0 => return Err(error.into()),
@@ -96,7 +103,7 @@ impl FilePlane {
             match self.tree.open_write(target.staging(), Caching::Buffered) {
                 Ok(file) => {
                     let tree = Arc::clone(&self.tree);
-                    return Ok(Some(StagedFile::new(tree, file, target.clone())));
+                    return Ok(Some(StagedFile::begun(tree, file, target.clone(), None)));
                 }
                 Err(error) if error.cause == Cause::Missing => {}
                 Err(error) => return Err(error.into()),
@@ -121,7 +128,24 @@ impl FilePlane {
     }
 
     pub(super) fn sync(&self, parts: &[&StagedFile]) -> Vec<Result<(), PlaneError>> {
-        let mut outcomes: Vec<_> = parts.iter().map(|part| part.sync_bytes()).collect();
+        let ready: Vec<_> = parts.iter().map(|part| part.begin_sync()).collect();
+        if self.sync_together(parts.len()) {
+            let done = |(ready, part): (Result<(), PlaneError>, &&StagedFile)| {
+                ready?;
+                part.handle_named(Ok(()))?;
+                part.handle_synced();
+                Ok(())
+            };
+            return ready.into_iter().zip(parts).map(done).collect();
+        }
+        let began = Instant::now();
+        let each = |(ready, part): (Result<(), PlaneError>, &&StagedFile)| {
+            ready?;
+            part.sync_content()
+        };
+        let mut outcomes: Vec<_> = ready.into_iter().zip(parts).map(each).collect();
+        self.costs.note_ones(parts.len(), began.elapsed());
+        tracing::debug!(files = parts.len(), took = ?began.elapsed(), "synced one by one");
         let unnamed = (0..parts.len())
             .filter(|&index| outcomes[index].is_ok() && !parts[index].is_named())
             .map(|index| (parts[index].target().directory().clone(), index));
@@ -131,7 +155,24 @@ impl FilePlane {
                 outcomes[index] = parts[index].handle_named(synced.clone());
             }
         }
+        let whole = outcomes.iter().zip(parts).filter(|(outcome, _)| outcome.is_ok());
+        whole.for_each(|(_, part)| part.handle_synced());
         outcomes
+    }
+
+    /// Makes everything on the file system durable, where that is possible and costs less than
+    /// `count` syncs.
+    pub(super) fn sync_together(&self, count: usize) -> bool {
+        if !self.costs.favour_together(count) {
+            return false;
+        }
+        let began = Instant::now();
+        let synced = self.tree.sync_tree();
+        if synced {
+            self.costs.note_all(began.elapsed());
+            tracing::debug!(syncs = count, took = ?began.elapsed(), "synced together");
+        }
+        synced
     }
 
     pub(super) fn abort(&self, target: &PartTarget) -> Result<(), PlaneError> {

@@ -2,7 +2,7 @@
 //! without harm after a crash at any point.
 
 use super::file::{by_directory, is_missing};
-use super::staged_file::StagedFile;
+use super::staged_file::{STORED_MODE, StagedFile};
 use super::{FilePlane, PartTarget, PlaneError, StagedPart, Upload};
 use skyspray_link::seam::files::{Cause, File, FileKind, Metadata, Replace};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ pub struct Finish {
     pub replace: Replace,
     /// Its open handle, where the caller has one; saves opening it again.
     pub staged: Option<Arc<StagedPart>>,
+    /// Whether it was settled and its handle let go of, see [`StagedPart::is_settled`]. Saves
+    /// opening and syncing it.
+    pub settled: bool,
     /// The upload as the catalogue has it, on planes whose parts are uploads; `None` also where
     /// nothing was ever uploaded.
     pub upload: Option<Upload>,
@@ -39,7 +42,11 @@ impl FilePlane {
         let placed = (0..parts.len())
             .filter(|&index| outcomes[index].is_ok())
             .map(|index| (parts[index].target.directory().clone(), index));
-        for (directory, members) in by_directory(placed) {
+        let directories = by_directory(placed);
+        if self.sync_together(directories.len()) {
+            return outcomes;
+        }
+        for (directory, members) in directories {
             if let Err(source) = self.tree().sync_dir(&directory) {
                 let error = PlaneError::Io { source };
                 members.into_iter().for_each(|index| outcomes[index] = Err(error.clone()));
@@ -54,7 +61,7 @@ impl FilePlane {
         staged.sync_bytes()?;
         let length = bytes.len() as u64;
         let (target, replace) = (target.clone(), Replace::Existing);
-        let whole = Finish { target, length, replace, staged: None, upload: None };
+        let whole = Finish { target, length, replace, staged: None, settled: false, upload: None };
         match self.place(&whole)? {
             Finished::Renamed => Ok(self.tree().sync_dir(whole.target.directory())?),
             // What was staged went meanwhile: what has the name may be older.
@@ -68,8 +75,15 @@ impl FilePlane {
     /// All steps but the sync of the directory.
     fn place(&self, part: &Finish) -> Result<Finished, PlaneError> {
         let target = &part.target;
-        let again;
         let open = part.staged.as_deref().and_then(StagedPart::as_file);
+        if part.settled || open.is_some_and(StagedFile::is_settled) {
+            let renamed = self.tree().rename(target.staging(), target.path(), part.replace);
+            if renamed.is_ok() {
+                return Ok(Finished::Renamed);
+            }
+            // Why it cannot be is found out as for any other part.
+        }
+        let again;
         let staged = match open {
             Some(staged) => staged,
             None => match self.resume(target)? {
@@ -144,6 +158,3 @@ fn make_whole(part: &Finish, staged: &StagedFile, found: &Metadata) -> Result<()
     file.set_mode(STORED_MODE)?;
     file.sync_all().map_err(|error| staged.abandon(error))
 }
-
-/// Mode of a stored part: readers of the plane share the relay's group; never executable (T46).
-const STORED_MODE: u32 = 0o640;

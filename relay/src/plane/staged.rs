@@ -112,6 +112,12 @@ impl StagedPart {
         }
     }
 
+    /// Whether nothing but its name keeps the part from being whole and durable: its handle is not
+    /// needed any more, and [`super::Finish::settled`] says so. Always `false` on planes of objects.
+    pub fn is_settled(&self) -> bool {
+        self.as_file().is_some_and(StagedFile::is_settled)
+    }
+
     /// The upload the part is written to, which whoever goes on with it must name; `None` on a
     /// plane that finds what is staged by itself.
     pub fn upload(&self) -> Option<&UploadId> {

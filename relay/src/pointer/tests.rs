@@ -90,7 +90,8 @@ impl Site {
             staged.write_at(text.as_bytes(), 0).unwrap();
             let length = text.len() as u64;
             let replace = Replace::Existing;
-            let finish = Finish { target, length, replace, staged: None, upload: None };
+            let finish =
+                Finish { target, length, replace, staged: None, settled: false, upload: None };
             self.plane.finish(&[finish]).pop().unwrap().unwrap();
             let seal = PartSeal {
                 part: PartIndex(part),

@@ -7,7 +7,7 @@ use crate::catalogue::{FileStanding, Gate, NewFile};
 use crate::commit::{self, is_part};
 use crate::plane::{Finish, Finished, PlaneError, Upload};
 use crate::session::Greeted;
-use crate::sink::{PlaneSink, decode_tree};
+use crate::sink::{Place, PlaneSink, Taken, decode_tree};
 use crate::staging::{self, Staging};
 use crate::state::{Relay, blocking, internal};
 use skyspray_link::receive::ReceiveJob;
@@ -114,7 +114,7 @@ async fn stand(
         answer.refused.push((part, Refusal::new(RefusalCode::NameInvalid, "")));
         return;
     };
-    job.sink().add_file(part, path);
+    job.sink().add_file(part, Place { path, length: Some(file.length) });
     let Some(tree) = tree.as_deref().and_then(decode_tree) else { return };
     let (sink, resuming, length) = (Arc::clone(job.sink()), tree.clone(), file.length);
     match blocking(move || sink.resume_part(part, &resuming, Some(length))).await {
@@ -189,9 +189,9 @@ async fn place(job: &Job, seals: Vec<PartSeal>, replace: Replace) -> Result<Plac
         for seal in seals {
             // A file this job committed before has no place left to go to.
             let taken = sink.take_file(seal.part).map_err(|error| error.refusal())?;
-            let Some((target, staged)) = taken else { continue };
-            let upload = uploads.remove(&seal.part);
-            finishes.push(Finish { target, length: seal.length, replace, staged, upload });
+            let Some(Taken { target, staged, settled }) = taken else { continue };
+            let (length, upload) = (seal.length, uploads.remove(&seal.part));
+            finishes.push(Finish { target, length, replace, staged, settled, upload });
             known.push(seal);
         }
         let outcomes = sink.plane().finish(&finishes);

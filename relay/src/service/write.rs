@@ -11,7 +11,7 @@ use crate::config::Category;
 use crate::plane::Layout;
 use crate::planes::ServedPlane;
 use crate::session::Greeted;
-use crate::sink::{Places, PlaneSink, decode_tree};
+use crate::sink::{Place, Places, PlaneSink, decode_tree};
 use crate::staging::Staging;
 use crate::state::{Relay, blocking, internal};
 use skyspray_dfu::naming::PartPaths;
@@ -235,7 +235,7 @@ async fn resume_part(
     if let Some(path) = &row.path
         && let Some(path) = files::plane_path(path)
     {
-        sink.add_file(part, path);
+        sink.add_file(part, Place { path, length: row.length });
         machine.handle_parts(part.0 + 1);
     }
     let Some(tree) = row.tree.as_deref().and_then(decode_tree) else { return Ok(None) };

@@ -87,6 +87,18 @@ pub trait Tree: fmt::Debug + Send + Sync {
     /// After an error it is unknown which of them would survive a crash (F26).
     fn sync_dir(&self, path: &RelPath) -> Result<(), FileError>;
 
+    /// Makes everything below the root durable that was written or named before the call, through
+    /// whatever handle, with one request to the host.
+    ///
+    /// `false` where the host has no such request or does not vouch for it, and for good once it
+    /// has failed: then each file and directory is synced by itself, and says itself what it lost.
+    /// The request covers the whole file system, so it waits for what others have written, too.
+    fn sync_tree(&self) -> bool;
+
+    /// Whether the directory at `path` was made durable by [`Tree::create_dirs`] of this tree, as
+    /// far as it knows. That the directory is still there is another question.
+    fn knows_dir(&self, path: &RelPath) -> bool;
+
     /// The first `limit` entries of the directory at `path` whose names are greater than `after`,
     /// sorted by the bytes of their names. Fewer than `limit` means there are no more.
     ///

@@ -157,8 +157,14 @@ impl Stored {
         self.catalogue.mark_sealed((job, epoch), &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
         for (target, sealed) in staged {
             let length = sealed.seal.length;
-            let finish =
-                Finish { target, length, replace: Replace::Existing, staged: None, upload: None };
+            let finish = Finish {
+                target,
+                length,
+                replace: Replace::Existing,
+                staged: None,
+                settled: false,
+                upload: None,
+            };
             assert_eq!(self.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
         }
         self.catalogue.commit_spray(job, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
@@ -230,8 +236,14 @@ async fn a_shown_file_tells_headers_footers_and_what_its_parts_came_from() {
     catalogue.seal_parts(key.0, epoch, std::slice::from_ref(sealed), NOW_MS).await.unwrap();
     catalogue.mark_sealed(key, &[], &|_, _| Ok(()), NOW_MS).await.unwrap();
     let target = target.clone();
-    let finish =
-        Finish { target, length: 10, replace: Replace::Existing, staged: None, upload: None };
+    let finish = Finish {
+        target,
+        length: 10,
+        replace: Replace::Existing,
+        staged: None,
+        settled: false,
+        upload: None,
+    };
     assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     catalogue.commit_spray(key.0, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();
 
@@ -404,7 +416,14 @@ async fn a_discard_of_a_given_up_job_is_deleted_only_when_it_is_what_the_job_sto
     for index in [0, 2] {
         let (target, sealed) = staged[index].clone();
         let length = sealed.seal.length;
-        let finish = Finish { target, length, replace: Replace::Never, staged: None, upload: None };
+        let finish = Finish {
+            target,
+            length,
+            replace: Replace::Never,
+            staged: None,
+            settled: false,
+            upload: None,
+        };
         assert_eq!(stored.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
     }
     std::fs::write(stored.stored_path("acme/3/orders._3_of_3"), b"OVER").unwrap();

@@ -5,23 +5,27 @@ use super::postgres::DEADLINE;
 use super::{Connection, Readers, sqlite};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Database, Decode, Encode, IntoArguments, Postgres, Row as _, Sqlite, Type};
+use sqlx::{
+    AssertSqlSafe, Database, Decode, Encode, IntoArguments, Postgres, Row as _, Sqlite, Type,
+};
+use std::borrow::Cow;
 use tokio::time::timeout;
 
 /// A statement with this text.
 pub(in crate::catalogue) fn query(sql: &'static str) -> Query {
-    Query { sql, values: Vec::new() }
+    Query { sql: Cow::Borrowed(sql), values: Vec::new() }
 }
 
 /// A statement that waits to be run.
 #[derive(Debug)]
 pub(in crate::catalogue) struct Query {
-    sql: &'static str,
+    /// Written in this program throughout; whatever comes from outside is bound.
+    sql: Cow<'static, str>,
     values: Vec<Value>,
 }
 
 /// A value bound to a placeholder. Columns hold nothing else.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::catalogue) enum Value {
     /// BIGINT.
     Int(Option<i64>),
@@ -67,6 +71,11 @@ pub(in crate::catalogue) enum On<'a> {
 }
 
 impl Query {
+    /// A statement with all its values.
+    pub(super) fn with_values(sql: String, values: Vec<Value>) -> Self {
+        Self { sql: Cow::Owned(sql), values }
+    }
+
     /// Binds the next placeholder.
     pub(in crate::catalogue) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -146,7 +155,7 @@ where
     Option<String>: Encode<'q, DB> + Type<DB>,
     Option<Vec<u8>>: Encode<'q, DB> + Type<DB>,
 {
-    let statement = sqlx::query::<DB>(query.sql);
+    let statement = sqlx::query::<DB>(AssertSqlSafe(query.sql));
     query.values.into_iter().fold(statement, |statement, value| match value {
         Value::Int(value) => statement.bind(value),
         Value::Text(value) => statement.bind(value),

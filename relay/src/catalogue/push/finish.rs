@@ -3,16 +3,17 @@
 use super::super::Catalogue;
 use super::super::audit::{Actor, AuditEvent, append};
 use super::super::commit::{Gate, content, finish, permit, receipt, refused};
-use super::super::dialect::{Connection, query};
+use super::super::dialect::{Connection, bulk, query};
 use super::super::error::{CatalogueError, JobError};
 use super::super::fields::{Fields, big};
 use super::super::jobs::{about, fence, load_job};
 use super::super::records::{JobRecord, PartRecord, PartState};
 use super::require_open_push;
 use serde_json::json;
-use skyspray_wire::ids::{Epoch, JobId};
+use skyspray_wire::ids::{Epoch, JobId, PartIndex};
 use skyspray_wire::message::{Committed, PartSeal};
 use skyspray_wire::receipt::ListDigest;
+use std::collections::BTreeMap;
 
 impl Catalogue {
     /// Commits a page of files of a push that are in their places on the plane. Files committed
@@ -36,13 +37,13 @@ impl Catalogue {
             return Err(refused(tx, &record, error, now_ms).await);
         }
         let (mut files, mut bytes, mut list) = (0u64, 0u64, ListDigest::default());
-        for seal in seals {
-            if commit_file(&mut tx, &record, seal, now_ms).await? {
-                files += 1;
-                bytes = bytes.saturating_add(seal.length);
-                list.push(seal.length, &seal.digest);
-            }
+        let fresh = uncommitted(&mut tx, &record, seals).await?;
+        for (seal, _) in &fresh {
+            files += 1;
+            bytes = bytes.saturating_add(seal.length);
+            list.push(seal.length, &seal.digest);
         }
+        commit_page(&mut tx, &record, &fresh, now_ms).await?;
         if files > 0 {
             let detail = json!({
                 "files": files,
@@ -110,61 +111,90 @@ async fn committed_files(tx: &mut Connection, job: JobId) -> Result<u64, Catalog
     Fields::new("job_parts", &row).number("files")
 }
 
-/// Makes one file visible; `false` when it is already.
-async fn commit_file(
+/// A file to be made visible: where it is, and when it was last modified.
+type Opened = (String, i64);
+
+/// Those of the sealed files that are not visible yet, as they were opened.
+async fn uncommitted<'a>(
     tx: &mut Connection,
     job: &JobRecord,
-    seal: &PartSeal,
-    now_ms: i64,
-) -> Result<bool, JobError> {
-    let row = query("SELECT * FROM job_parts WHERE job = $1 AND part = $2")
+    seals: &'a [PartSeal],
+) -> Result<Vec<(&'a PartSeal, Opened)>, JobError> {
+    let numbers = seals.iter().map(|seal| [i64::from(seal.part.0).into()]).collect();
+    let rows = bulk("SELECT * FROM job_parts WHERE job = $1 AND part IN (VALUES {rows})", numbers)
         .bind(job.job.0.to_vec())
-        .bind(i64::from(seal.part.0))
-        .fetch_optional(&mut *tx)
+        .fetch_all(tx)
         .await?;
-    let unknown = || JobError::PartUnknown { part: seal.part, parts: job.parts };
-    let known = PartRecord::read(&row.ok_or_else(unknown)?)?;
-    if known.length != Some(seal.length) {
-        return Err(JobError::PartDiffers { part: seal.part });
+    let known = rows.iter().map(PartRecord::read).map(|part| part.map(|part| (part.part, part)));
+    let mut known = known.collect::<Result<BTreeMap<PartIndex, PartRecord>, _>>()?;
+    let mut fresh = Vec::with_capacity(seals.len());
+    for seal in seals {
+        let unknown = || JobError::PartUnknown { part: seal.part, parts: job.parts };
+        let known = known.remove(&seal.part).ok_or_else(unknown)?;
+        if known.length != Some(seal.length) {
+            return Err(JobError::PartDiffers { part: seal.part });
+        }
+        if known.state != PartState::Committed {
+            let path = known.path.ok_or_else(unknown)?;
+            fresh.push((seal, (path, known.modified_ns.unwrap_or(0))));
+        } else if known.digest != Some(seal.digest) {
+            return Err(JobError::PartDiffers { part: seal.part });
+        }
     }
-    if known.state == PartState::Committed {
-        let same = known.digest == Some(seal.digest);
-        return if same { Ok(false) } else { Err(JobError::PartDiffers { part: seal.part }) };
-    }
-    let path = known.path.ok_or_else(unknown)?;
-    query(
-        "UPDATE job_parts SET state = 'committed', digest = $3, crc32 = $4, records = $5, \
-         tree = NULL WHERE job = $1 AND part = $2",
+    Ok(fresh)
+}
+
+/// Makes files visible.
+async fn commit_page(
+    tx: &mut Connection,
+    job: &JobRecord,
+    files: &[(&PartSeal, Opened)],
+    now_ms: i64,
+) -> Result<(), CatalogueError> {
+    let sealed = |(seal, _): &(&PartSeal, Opened)| {
+        let (part, digest, crc32) = (seal.part.0, seal.digest.0.to_vec(), seal.crc32);
+        let records = seal.records.map(big).transpose()?;
+        Ok([i64::from(part).into(), digest.into(), i64::from(crc32).into(), records.into()])
+    };
+    // Every row is there: what is inserted is only what its update takes.
+    bulk(
+        "WITH f (part, digest, crc32, records) AS (VALUES {rows}) \
+         INSERT INTO job_parts (job, part, state, digest, crc32, records) \
+         SELECT $1, f.part, 'committed', f.digest, f.crc32, f.records FROM f WHERE TRUE \
+         ON CONFLICT (job, part) DO UPDATE SET state = 'committed', digest = excluded.digest, \
+         crc32 = excluded.crc32, records = excluded.records, tree = NULL",
+        files.iter().map(sealed).collect::<Result<Vec<_>, CatalogueError>>()?,
     )
     .bind(job.job.0.to_vec())
-    .bind(i64::from(seal.part.0))
-    .bind(seal.digest.0.to_vec())
-    .bind(i64::from(seal.crc32))
-    .bind(seal.records.map(big).transpose()?)
     .execute(&mut *tx)
     .await?;
-    query(
-        "INSERT INTO plane_files (plane, path, length, digest, crc32, modified_ns, committed_ms, \
-         job, agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (plane, path) \
+    let stored = |(seal, (path, modified_ns)): &(&PartSeal, Opened)| {
+        let (length, digest, crc32) = (big(seal.length)?, seal.digest.0.to_vec(), seal.crc32);
+        let (path, crc32) = (path.into(), i64::from(crc32).into());
+        Ok([path, length.into(), digest.into(), crc32, (*modified_ns).into()])
+    };
+    bulk(
+        "WITH f (path, length, digest, crc32, modified_ns) AS (VALUES {rows}) \
+         INSERT INTO plane_files (plane, path, length, digest, crc32, modified_ns, committed_ms, \
+         job, agent) SELECT $1, f.path, f.length, f.digest, f.crc32, f.modified_ns, $2, $3, $4 \
+         FROM f WHERE TRUE ON CONFLICT (plane, path) \
          DO UPDATE SET length = excluded.length, digest = excluded.digest, \
          crc32 = excluded.crc32, modified_ns = excluded.modified_ns, \
          committed_ms = excluded.committed_ms, job = excluded.job, agent = excluded.agent",
+        files.iter().map(stored).collect::<Result<Vec<_>, CatalogueError>>()?,
     )
     .bind(job.target.plane().as_str())
-    .bind(path.as_str())
-    .bind(big(seal.length)?)
-    .bind(seal.digest.0.to_vec())
-    .bind(i64::from(seal.crc32))
-    .bind(known.modified_ns.unwrap_or(0))
     .bind(now_ms)
     .bind(job.job.0.to_vec())
     .bind(job.agent.as_str())
     .execute(&mut *tx)
     .await?;
-    query("DELETE FROM discards WHERE plane = $1 AND path = $2")
-        .bind(job.target.plane().as_str())
-        .bind(path.as_str())
-        .execute(tx)
-        .await?;
-    Ok(true)
+    bulk(
+        "DELETE FROM discards WHERE plane = $1 AND path IN (VALUES {rows})",
+        files.iter().map(|(_, (path, _))| [path.into()]).collect(),
+    )
+    .bind(job.target.plane().as_str())
+    .execute(tx)
+    .await?;
+    Ok(())
 }

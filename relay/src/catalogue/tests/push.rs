@@ -10,6 +10,7 @@ each_engine! {
     a_file_that_may_not_be_written_does_not_hold_up_the_others;
     an_overwriting_push_replaces_files_but_never_parts;
     a_page_of_files_is_committed_whole_or_not_at_all;
+    a_full_page_is_opened_held_and_committed_file_by_file;
     a_push_ends_with_a_receipt_over_its_committed_files;
     a_whole_push_leaves_nothing_to_collect_and_is_forgotten_in_pages;
     a_spray_is_not_a_push_and_a_push_not_a_spray;
@@ -148,6 +149,61 @@ async fn a_page_of_files_is_committed_whole_or_not_at_all(engine: Engine) {
     assert_eq!(bench.catalogue.verify_audit().await.unwrap().lines, lines);
     let changed = commit(&[seal(0, b"x")], OPEN_GATE).await.unwrap_err();
     assert!(matches!(changed, JobError::PartDiffers { part: PartIndex(0) }));
+}
+
+/// More files than one statement takes, and not a multiple of that.
+async fn a_full_page_is_opened_held_and_committed_file_by_file(engine: Engine) {
+    const FILES: u32 = 101;
+    let mut bench = Bench::new(engine).await;
+    bench.pushed(&push_job(2), "in/37", b"there").await;
+    let epoch = bench.open(&push_job(1), T).await.unwrap().epoch;
+    let named = |part: u32| file(&format!("in/{}", if part == 90 { 12 } else { part }), 7);
+    let files: Vec<NewFile> = (0..FILES).map(named).collect();
+
+    let standings = bench.add(1, epoch, 5, &files).await;
+
+    for (part, standing) in standings.iter().enumerate() {
+        match part {
+            37 => assert_eq!(refusal_code(standing), RefusalCode::Exists),
+            90 => assert_eq!(refusal_code(standing), RefusalCode::NameInvalid),
+            _ => assert_eq!(*standing, FRESH, "{part}"),
+        }
+    }
+    let tree = |part: u32| format!("tree {part}").into_bytes();
+    let progress = |part: u32| Progress {
+        job: job_id(1),
+        epoch,
+        part: PartIndex(5 + part),
+        tree: tree(part),
+        job_bytes: u64::from(part),
+        pieces: Vec::new(),
+    };
+    let mut durable: Vec<Progress> = (50..90).map(progress).collect();
+    durable.insert(0, Progress { tree: b"earlier".to_vec(), ..progress(60) });
+    assert_eq!(bench.catalogue.record_progress(&durable, T).await.unwrap(), []);
+    let content = |part: u32| format!("{part:07}").into_bytes();
+    let seals: Vec<PartSeal> =
+        (0..80).filter(|part| *part != 37).map(|part| seal(5 + part, &content(part))).collect();
+    let lease = (job_id(1), epoch);
+    bench.catalogue.commit_files(lease, &seals, OPEN_GATE, T).await.unwrap();
+
+    bench.crash().await;
+    let epoch = bench.open(&push_job(1), T).await.unwrap().epoch;
+    let standings = bench.add(1, epoch, 5, &files).await;
+    for (part, standing) in (0..).zip(&standings) {
+        let held = FileStanding::Open { tree: Some(tree(part)) };
+        match part {
+            37 => assert_eq!(refusal_code(standing), RefusalCode::Exists),
+            0..80 => assert_eq!(*standing, FileStanding::Committed, "{part}"),
+            80..90 => assert_eq!(*standing, held, "{part}"),
+            // Its name is taken by a file that is stored by now.
+            90 => assert_eq!(refusal_code(standing), RefusalCode::Exists),
+            _ => assert_eq!(*standing, FRESH, "{part}"),
+        }
+    }
+    let stored = bench.catalogue.plane_file(&plane(), &path("in/79")).await.unwrap().unwrap();
+    assert_eq!((stored.digest, stored.modified_ns), (Digest::of(&content(79)), 77));
+    assert_eq!(bench.catalogue.plane_file(&plane(), &path("in/80")).await.unwrap(), None);
 }
 
 async fn a_push_ends_with_a_receipt_over_its_committed_files(engine: Engine) {

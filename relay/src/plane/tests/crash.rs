@@ -188,3 +188,140 @@ fn a_failed_sync_of_the_directory_after_the_rename_leaves_the_outcome_open() {
     let digest = Digest::of(b"bytes");
     assert_eq!(measured, Measured { length: 5, digest, crc32: crc32fast::hash(b"bytes") });
 }
+
+/// A page of small files, each written in one piece, and what is written.
+fn page_of_files(plane: &Plane) -> Vec<(PartTarget, StagedPart, Vec<u8>)> {
+    let one = |number: u32| {
+        let target = target(JOB, number, &format!("in/{}/f{number}", number % 2));
+        let bytes = format!("content of {number}").into_bytes();
+        let staged = plane.begin(&target, Some(bytes.len() as u64)).unwrap();
+        staged.write_at(&bytes, 0).unwrap();
+        (target, staged, bytes)
+    };
+    (0..12).map(one).collect()
+}
+
+/// What the sink makes of files that are settled: their handles are gone.
+fn settled_finishes(files: Vec<(PartTarget, StagedPart, Vec<u8>)>) -> Vec<(Finish, Vec<u8>)> {
+    let settled = |(target, staged, bytes): (PartTarget, StagedPart, Vec<u8>)| {
+        assert!(staged.is_settled(), "{}", target.path());
+        let finish = finish_of(&target, bytes.len() as u64, Replace::Never);
+        (Finish { settled: true, ..finish }, bytes)
+    };
+    files.into_iter().map(settled).collect()
+}
+
+/// I4: what a sync of everything says is durable is, whatever step the host dies in.
+#[test]
+fn a_crash_around_the_sync_of_a_page_loses_nothing_that_was_said_to_be_durable() {
+    for steps in 0.. {
+        let (tree, plane) = memory();
+        let files = page_of_files(&plane);
+        let parts: Vec<&StagedPart> = files.iter().map(|(_, staged, _)| staged).collect();
+        tree.cut_power_after(steps);
+        let outcomes = plane.sync(&parts);
+        tree.crash_torn(steps);
+
+        let synced = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        for ((target, _, bytes), outcome) in files.iter().zip(&outcomes) {
+            if outcome.is_ok() {
+                let part = finish_of(target, bytes.len() as u64, Replace::Never);
+                assert_eq!(plane.finish(&[part]), [Ok(Finished::Renamed)]);
+                assert_eq!(content(&plane, &target.path().to_string()), *bytes);
+            }
+        }
+        if synced == files.len() {
+            break;
+        }
+        assert_eq!(synced, 0, "one sync is for all, after {steps} steps");
+    }
+}
+
+/// I1, I3: settled files need only their names; a crash between any two of them leaves whole files
+/// or none, and finishing again leads to all of them.
+#[test]
+fn a_crash_while_a_page_takes_its_places_is_continued() {
+    for steps in 0.. {
+        let (tree, plane) = memory();
+        let files = page_of_files(&plane);
+        let parts: Vec<&StagedPart> = files.iter().map(|(_, staged, _)| staged).collect();
+        assert!(plane.sync(&parts).iter().all(Result::is_ok));
+        let page = settled_finishes(files);
+        let finishes: Vec<Finish> = page.iter().map(|(finish, _)| finish.clone()).collect();
+        let before = tree.operations();
+        tree.cut_power_after(steps);
+        let first = plane.finish(&finishes);
+        let operations = tree.operations() - before;
+        if steps % 2 == 0 {
+            tree.crash()
+        } else {
+            tree.crash_torn(steps)
+        }
+
+        for ((finish, bytes), outcome) in page.iter().zip(&first) {
+            let at = finish.target.path().to_string();
+            let visible = plane.open(finish.target.path()).is_ok();
+            assert!(visible || outcome.is_err(), "{at} is lost after {steps} steps");
+            assert!(!visible || content(&plane, &at) == *bytes, "{at} after {steps} steps");
+            // Whoever continues knows nothing of what was settled.
+            let again = Finish { settled: false, ..finish.clone() };
+            let again = plane.finish(&[again]).remove(0).unwrap();
+            assert_eq!(again, if visible { Finished::Found } else { Finished::Renamed });
+        }
+        tree.crash();
+        for (finish, bytes) in &page {
+            assert_eq!(content(&plane, &finish.target.path().to_string()), *bytes);
+        }
+        if first.iter().all(Result::is_ok) {
+            assert_eq!(operations, 12 + 2, "a rename each, a sync for each directory");
+            break;
+        }
+    }
+}
+
+/// F25, of one file among many: a sync of everything that fails is not believed, and each file says
+/// itself whether it is lost.
+#[test]
+fn after_a_failed_sync_of_everything_each_file_answers_for_itself() {
+    let (tree, plane) = memory();
+    let files = page_of_files(&plane);
+    let parts: Vec<&StagedPart> = files.iter().map(|(_, staged, _)| staged).collect();
+    tree.fail_next(Op::SyncTree, Fault::Io);
+    tree.fail_after(Op::SyncAll, 4, Fault::Io);
+
+    let outcomes = plane.sync(&parts);
+
+    for (number, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Err(PlaneError::Abandoned { source: Some(_), .. }) => assert_eq!(number, 4),
+            other => assert_eq!(other, &Ok(()), "file {number}"),
+        }
+    }
+    tree.crash();
+    let named = |(target, _, bytes): &(PartTarget, StagedPart, Vec<u8>)| {
+        plane.finish(&[finish_of(target, bytes.len() as u64, Replace::Never)]).remove(0)
+    };
+    assert!(matches!(named(&files[4]), Err(PlaneError::Lost { .. })));
+    assert_eq!(named(&files[5]), Ok(Finished::Renamed));
+}
+
+#[test]
+fn a_settled_file_that_is_written_again_is_not_settled() {
+    let (_, plane) = memory();
+    let target = target(JOB, 0, "x");
+    let staged = plane.begin(&target, Some(3)).unwrap();
+    staged.write_at(b"abc", 0).unwrap();
+    assert!(!staged.is_settled(), "nothing was synced");
+    staged.sync().unwrap();
+    assert!(staged.is_settled());
+
+    staged.write_at(b"abc", 0).unwrap();
+    assert!(!staged.is_settled(), "the second write is not synced");
+    staged.sync().unwrap();
+    assert!(!staged.is_settled(), "nobody knows whether it was the last one");
+
+    let other = plane.begin(&target, Some(4)).unwrap();
+    other.write_at(b"abc", 0).unwrap();
+    other.sync().unwrap();
+    assert!(!other.is_settled(), "a byte is missing");
+}

@@ -41,6 +41,25 @@ on_every_tree! {
     a_fingerprint_tells_what_happened_to_a_source
     threads_write_their_own_places
     free_space_is_a_number
+    everything_is_synced_at_once_and_a_made_directory_may_be_known
+}
+
+fn everything_is_synced_at_once_and_a_made_directory_may_be_known(tree: &dyn Tree) {
+    let (a, b) = (path("a"), path("a/b"));
+    assert!(!tree.knows_dir(&a));
+    tree.create_dirs(&b).unwrap();
+    let known = tree.knows_dir(&b);
+    create(tree, "a/b/file").write_all_at(b"x", 0).unwrap();
+
+    // What the answer is depends on the host; that it stays the same does not.
+    assert_eq!(tree.sync_tree(), tree.sync_tree());
+
+    tree.rename(&a, &path("c"), Replace::Never).unwrap();
+    assert!(!tree.knows_dir(&b), "it has another name now");
+    tree.create_dirs(&b).unwrap();
+    assert_eq!(tree.knows_dir(&b), known);
+    tree.remove_dir(&b).unwrap();
+    assert!(!tree.knows_dir(&b));
 }
 
 fn what_is_written_through_one_handle_is_read_through_another(tree: &dyn Tree) {

@@ -136,6 +136,8 @@ pub enum Op {
     CreateDirs,
     /// [`Tree::sync_dir`](super::Tree::sync_dir).
     SyncDir,
+    /// [`Tree::sync_tree`](super::Tree::sync_tree).
+    SyncTree,
     /// [`Tree::read_dir`](super::Tree::read_dir).
     ReadDir,
     /// [`Tree::free_bytes`](super::Tree::free_bytes).
@@ -168,6 +170,7 @@ impl fmt::Display for Op {
             Self::RemoveDir => "remove directory",
             Self::CreateDirs => "create directory",
             Self::SyncDir => "sync directory",
+            Self::SyncTree => "sync everything below",
             Self::ReadDir => "list directory",
             Self::FreeBytes => "find the free space of",
             Self::Read => "read",

@@ -33,6 +33,7 @@ impl MemoryTree {
             disk: Disk::new(capacity),
             faults: BTreeMap::new(),
             power: None,
+            tree_sync_failed: false,
             operations: 0,
             boot: 0,
         };
@@ -71,6 +72,7 @@ impl MemoryTree {
         let mut host = self.host();
         host.boot += 1;
         host.power = None;
+        host.tree_sync_failed = false;
         host.disk.crash();
     }
 
@@ -205,6 +207,23 @@ impl Tree for MemoryTree {
         })
     }
 
+    fn sync_tree(&self) -> bool {
+        let mut host = self.host();
+        if host.tree_sync_failed {
+            return false;
+        }
+        let may = host.begin(Op::SyncTree).is_ok();
+        if may {
+            host.disk.sync_everything();
+        }
+        host.tree_sync_failed = !may;
+        may
+    }
+
+    fn knows_dir(&self, _path: &RelPath) -> bool {
+        false
+    }
+
     fn read_dir(
         &self,
         path: &RelPath,
@@ -259,6 +278,8 @@ struct Host {
     faults: BTreeMap<Op, Vec<(u64, Fault)>>,
     /// Operations until the power fails.
     power: Option<u64>,
+    /// Whether a sync of everything has failed; none is tried after that.
+    tree_sync_failed: bool,
     operations: u64,
     /// Counts crashes, so that a file opened before one is known to be dead.
     boot: u64,

@@ -2,6 +2,7 @@
 //! below that handle by `openat2`, which refuses to leave it or to follow a symlink.
 
 mod file;
+mod together;
 mod walk;
 
 use super::{
@@ -17,6 +18,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
+use together::SyncTogether;
 use walk::Walk;
 
 /// A directory of the host and what is below it.
@@ -25,7 +27,9 @@ pub struct OsTree {
     walk: Walk,
     // Directories that this tree knows to be durable, at most `KNOWN_MAX`. The lock is held while
     // directories are made: who finds one there must not rely on it before its maker has synced it.
+    // A directory stands there only with all those above it.
     durable_dirs: Mutex<HashSet<RelPath>>,
+    together: SyncTogether,
     /// Taken off the modes of what is made, in place of the process's umask.
     umask: Option<u32>,
 }
@@ -43,7 +47,8 @@ impl OsTree {
         let walk = Walk::open(path).map_err(|errno| RootError::of(path, errno))?;
         walk.probe()
             .map_err(|source| RootError::NoConfinement { root: path.to_owned(), source })?;
-        Ok(Self { walk, durable_dirs: Mutex::default(), umask: None })
+        let together = SyncTogether::open(&walk);
+        Ok(Self { walk, durable_dirs: Mutex::default(), together, umask: None })
     }
 
     /// Gives everything that is made from here on the same modes: files 0666 and directories 0777,
@@ -63,6 +68,8 @@ impl OsTree {
         // O_NONBLOCK: opening a named pipe must not wait for somebody at its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let handle = match self.walk.open_at(path, flags, mode) {
+            // Nothing but a regular file is made.
+            Ok(handle) if flags.contains(OFlags::EXCL) => return Ok(handle),
             Ok(handle) => handle,
             // What an unconnected pipe, a socket or a device without a driver answers.
             Err(Errno::NXIO | Errno::NODEV) => {
@@ -114,16 +121,16 @@ impl OsTree {
         // The handle of the parent is a bare path handle, which cannot be synced.
         let above = path.parent().expect("a path with a name has a parent");
         retry_on_intr(|| fs::fsync(self.walk.open_dir(&above)?))?;
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
         known.insert(path.clone());
         Ok(())
     }
 
     fn forget_dirs(&self, path: &RelPath) {
         let mut known = self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|dir| !dir.starts_with(path));
+        // Files are renamed and removed far more often than directories.
+        if known.contains(path) {
+            known.retain(|dir| !dir.starts_with(path));
+        }
     }
 }
 
@@ -167,12 +174,19 @@ impl Tree for OsTree {
         let fail =
             |cause| FileError { op: Op::Rename, path: from.clone(), to: Some(to.clone()), cause };
         let (from_parent, from_name) = self.walk.parent(from).map_err(fail)?;
-        let (to_parent, to_name) = self.walk.parent(to).map_err(fail)?;
+        let elsewhere = if from.parent() == to.parent() {
+            None
+        } else {
+            Some(self.walk.parent(to).map_err(fail)?.0)
+        };
+        let to_parent = elsewhere.as_ref().unwrap_or(&from_parent);
+        // Without a name there would be no parent, and both have the same.
+        let to_name = to.file_name().ok_or_else(|| fail(Cause::IsDirectory))?;
         let flags = match replace {
             Replace::Never => RenameFlags::NOREPLACE,
             Replace::Existing => RenameFlags::empty(),
         };
-        let (from_at, to_at) = ((&from_parent, from_name), (&to_parent, to_name));
+        let (from_at, to_at) = ((&from_parent, from_name), (to_parent, to_name));
         let renamed =
             retry_on_intr(|| fs::renameat_with(from_at.0, from_at.1, to_at.0, to_at.1, flags));
         let renamed = match renamed {
@@ -210,6 +224,9 @@ impl Tree for OsTree {
         if known.contains(path) && self.walk.open_dir(path).is_ok() {
             return Ok(());
         }
+        if known.len() + path.depth() > KNOWN_MAX {
+            known.clear();
+        }
         path.from_top().try_for_each(|dir| {
             self.make_dir(&dir, &mut known)
                 .map_err(|cause| FileError::new(Op::CreateDirs, &dir, cause))
@@ -219,6 +236,15 @@ impl Tree for OsTree {
     fn sync_dir(&self, path: &RelPath) -> Result<(), FileError> {
         let sync = || retry_on_intr(|| fs::fsync(self.walk.open_dir(path)?));
         sync().map_err(|errno| FileError::new(Op::SyncDir, path, errno.into()))
+    }
+
+    fn sync_tree(&self) -> bool {
+        self.together.sync()
+    }
+
+    fn knows_dir(&self, path: &RelPath) -> bool {
+        path.is_root()
+            || self.durable_dirs.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     fn read_dir(

@@ -44,8 +44,14 @@ impl Stored {
         catalogue.mark_sealed(key, &attributes(said), &|_, _| Ok(()), NOW_MS).await.unwrap();
         for (target, sealed) in staged {
             let length = sealed.seal.length;
-            let finish =
-                Finish { target, length, replace: Replace::Existing, staged: None, upload: None };
+            let finish = Finish {
+                target,
+                length,
+                replace: Replace::Existing,
+                staged: None,
+                settled: false,
+                upload: None,
+            };
             assert_eq!(self.plane.finish(&[finish]), [Ok(Finished::Renamed)]);
         }
         catalogue.commit_spray(key.0, epoch, &|_| b"receipt".to_vec(), NOW_MS).await.unwrap();

@@ -135,6 +135,19 @@ impl Disk {
         }
     }
 
+    /// Makes all content and all names durable.
+    pub(super) fn sync_everything(&mut self) {
+        let inodes: Vec<u64> = self.nodes.keys().copied().collect();
+        for inode in inodes {
+            // A name made durable may have freed what it stood for before.
+            match self.nodes.get_mut(&inode).map(|node| &mut node.content) {
+                Some(Content::File(bytes)) => bytes.sync(),
+                Some(Content::Dir(_)) => self.sync_dir(inode),
+                Some(Content::Other(_)) | None => {}
+            }
+        }
+    }
+
     /// Goes back to what is durable.
     pub(super) fn crash(&mut self) {
         let mut reached = BTreeMap::from([(ROOT, 1)]);
