@@ -2,6 +2,7 @@
 //! one run, so that what slows the machine slows all of them. Says how long each took, what both
 //! sides cost, and how the spray compares.
 
+pub mod ceiling;
 mod contender;
 mod report;
 mod server;
