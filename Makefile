@@ -19,10 +19,10 @@ export PARTS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz clean
+.PHONY: help demo test check guard guard-baseline bench fuzz clean
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Build, then enroll, spray, verify and despray a real file (FILE=... PARTS=... for your own)
 	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
@@ -41,6 +41,13 @@ check: ## Formatting, lints and the structure rules
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	.ci/check-structure
+
+# Instructions are counted, nothing is timed: a busy machine says the same.
+guard: ## Count the instructions of the hot loops and compare them with the stored baseline
+	$(CARGO) run $(LOCKED) --profile guard -p skyspray-guard
+
+guard-baseline: ## Store what the hot loops cost here as the baseline
+	$(CARGO) run $(LOCKED) --profile guard -p skyspray-guard -- --renew
 
 bench: ## Every workload beside the programs people use for the same, in one run (BENCH_WORKLOADS=w1,w3 for some)
 	@.ci/install-test-tools

@@ -3,6 +3,7 @@
 //! each took, what both sides cost, how the product compares, and which bars it reached.
 
 mod bar;
+pub mod ceiling;
 mod contender;
 mod error;
 mod load;

@@ -198,6 +198,13 @@ pub struct DataStream {
     pub(crate) unread: Unread,
 }
 
+impl DataStream {
+    /// Its two directions, for whoever moves other bytes than chunks: measurements of the bare path.
+    pub fn into_halves(self) -> (SendStream, RecvStream) {
+        (self.send, self.recv)
+    }
+}
+
 impl Session {
     pub(crate) fn unread(&self) -> &Unread {
         &self.unread
