@@ -73,7 +73,7 @@ pub fn run() -> Result<(), BenchError> {
 pub fn side_of(arguments: &[OsString]) -> Option<Result<(), BenchError>> {
     match arguments {
         [command, order] if command == client::COMMAND => Some(client::run(Path::new(order))),
-        _ => None,
+        other => ceiling::side_of(other).map(|ended| ended.map_err(BenchError::from)),
     }
 }
 

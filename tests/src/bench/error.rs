@@ -1,5 +1,6 @@
 //! Why a bench has no result, or one of its contenders none.
 
+use super::ceiling::CeilingError;
 use crate::dial::DialError;
 use crate::error::HarnessError;
 use std::error::Error as _;
@@ -89,6 +90,9 @@ pub enum BenchError {
     /// The client of an object store failed.
     #[error("the client of the store failed")]
     Store(#[from] object_store::Error),
+    /// What goes from memory to nowhere cannot be measured.
+    #[error(transparent)]
+    Ceiling(CeilingError),
     /// There is no session.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -147,6 +151,15 @@ impl From<HarnessError> for BenchError {
         match error {
             HarnessError::Interrupted => Self::Interrupted,
             other => Self::Step(other),
+        }
+    }
+}
+
+impl From<CeilingError> for BenchError {
+    fn from(error: CeilingError) -> Self {
+        match error {
+            CeilingError::Interrupted => Self::Interrupted,
+            other => Self::Ceiling(other),
         }
     }
 }
