@@ -19,7 +19,7 @@ export PARTS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check guard guard-baseline bench fuzz clean
+.PHONY: help demo test check guard guard-baseline bench ceiling flame fuzz clean
 
 help: ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ bench: ## Every workload beside the programs people use for the same, in one run
 	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
 	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-bench
 	$(CARGO) run $(LOCKED) --release -p skyspray-dfu --example scan_speed
+
+ceiling: ## QUIC beside TLS over TCP, plain TCP and BLAKE3, from memory to nowhere, in one run
+	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-ceiling
+
+flame: ## Flame graphs of edge and relay into docs/performance (needs perf)
+	.ci/flame
 
 fuzz: ## Run every fuzz target for FUZZ_SECONDS (default 60) each
 	.ci/fuzz
