@@ -497,7 +497,7 @@ mod tests {
         let sink = sink(&site.directory, catalogue);
         let pool = BufferPool::new(1, ChunkSize::FILE_PLANE.bytes() as usize);
         let write = |part: u32, bytes: &[u8]| {
-            let mut body = pool.take_blocking();
+            let mut body = pool.try_take().unwrap();
             body.space()[..bytes.len()].copy_from_slice(bytes);
             body.set_len(bytes.len());
             sink.write_chunk(PartIndex(part), 0, body).unwrap();
