@@ -54,6 +54,14 @@ fn under_way(length: u64) -> (Cluster, PathBuf, Vec<OsString>, Running) {
     (cluster, source, command, running)
 }
 
+/// Waits until `bytes` of the spray are durable, which must still go on then.
+fn wait_durable(cluster: &Cluster, bytes: u64, running: &mut Running) {
+    if !cluster.wait_durable(Which::First, bytes, running) {
+        let ended = running.finish_within(PATIENCE, &|| false);
+        panic!("it ended before {bytes} bytes were durable: {ended:?}");
+    }
+}
+
 /// The end of a command, which may have told its caller to run it again.
 fn finish(cluster: &Cluster, command: &[OsString], running: &mut Running) -> (Output, u64) {
     let mut reruns = 0;
@@ -130,7 +138,7 @@ fn a_spray_survives_kills_of_the_replica_that_serves_it() {
 
     let mut times = Vec::new();
     for moment in moments(length, kills) {
-        assert!(cluster.wait_durable(Which::First, moment, &mut running), "it ended too early");
+        wait_durable(&cluster, moment, &mut running);
         times.extend(kill_serving(&mut cluster, &mut running));
     }
     let (output, reruns) = finish(&cluster, &command, &mut running);
@@ -155,7 +163,7 @@ fn a_replica_that_stands_still_for_a_while_changes_nothing_when_it_goes_on() {
 
     let mut times = Vec::new();
     for moment in moments(length, pauses) {
-        assert!(cluster.wait_durable(Which::First, moment, &mut running), "it ended too early");
+        wait_durable(&cluster, moment, &mut running);
         times.extend(pause_serving(&cluster, &mut running, (moment, pause)));
     }
     let (output, reruns) = finish(&cluster, &command, &mut running);
@@ -180,7 +188,7 @@ fn a_replica_that_wakes_late_changes_nothing_on_a_directory_it_shares() {
     random_file(&source, 160 * MIB + 7, 72).expect("the source can be written");
     let command = cluster.pair.spray_bytes(&source, "t::file", 16);
     let mut running = cluster.pair.begin(command.clone());
-    assert!(cluster.wait_durable(Which::First, 16 * MIB, &mut running), "it ended too early");
+    wait_durable(&cluster, 16 * MIB, &mut running);
 
     let victim = cluster.serving(&mut running);
     let began = Instant::now();
@@ -204,7 +212,7 @@ fn a_replica_that_wakes_late_changes_nothing_on_a_directory_it_shares() {
 #[test]
 fn a_replica_that_is_asked_to_end_hands_its_spray_over_within_seconds() {
     let (mut cluster, source, command, mut running) = under_way(160 * MIB + 3);
-    assert!(cluster.wait_durable(Which::First, 16 * MIB, &mut running), "it ended too early");
+    wait_durable(&cluster, 16 * MIB, &mut running);
 
     let leaving = cluster.serving(&mut running);
     let began = Instant::now();
@@ -237,7 +245,7 @@ fn ask(cluster: &Cluster, which: Which, address: &str, path: &str) -> Option<Str
 #[test]
 fn a_replica_on_its_way_out_is_alive_and_not_ready() {
     let (mut cluster, source, command, mut running) = under_way(96 * MIB + 9);
-    assert!(cluster.wait_durable(Which::First, 8 * MIB, &mut running), "it ended too early");
+    wait_durable(&cluster, 8 * MIB, &mut running);
     let leaving = cluster.serving(&mut running);
     let address = cluster.relay(leaving).http_address();
     assert_eq!(ask(&cluster, leaving, &address, "/readyz").unwrap(), "HTTP/1.1 204 No Content");
@@ -263,7 +271,7 @@ fn a_replica_on_its_way_out_is_alive_and_not_ready() {
 #[test]
 fn a_database_that_breaks_off_holds_a_spray_back_and_loses_nothing() {
     let (mut cluster, source, command, mut running) = under_way(160 * MIB + 1);
-    assert!(cluster.wait_durable(Which::First, 16 * MIB, &mut running), "it ended too early");
+    wait_durable(&cluster, 16 * MIB, &mut running);
 
     cluster.database.stop_immediate().unwrap();
     wait::pass(Duration::from_secs(4));
