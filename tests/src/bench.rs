@@ -16,6 +16,7 @@ mod standing;
 mod summary;
 mod table;
 mod usage;
+pub mod wan;
 mod workload;
 
 pub use error::BenchError;
