@@ -17,6 +17,7 @@ mod standing;
 mod summary;
 mod table;
 mod usage;
+pub mod wan;
 mod workload;
 
 pub use error::BenchError;

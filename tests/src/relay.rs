@@ -63,6 +63,15 @@ impl Relay {
     ///
     /// `init` failed.
     pub fn init_with(root: &Path, more: Vec<OsString>) -> Result<Self, HarnessError> {
+        Self::init_at(root, "127.0.0.1", more)
+    }
+
+    /// As [`Relay::init_with`], with another address of this host than the loopback one.
+    ///
+    /// # Errors
+    ///
+    /// `init` failed.
+    pub fn init_at(root: &Path, host: &str, more: Vec<OsString>) -> Result<Self, HarnessError> {
         let (dir, plane) = (root.join("relay"), root.join("plane"));
         fs::create_dir_all(&plane).map_err(HarnessError::file(&plane))?;
         let relay = Self {
@@ -78,8 +87,9 @@ impl Relay {
         };
         let url = format!("{PLANE}=file://{}", relay.plane.display());
         let mut arguments = crate::args!["init", &relay.dir, "--plane", &url];
-        arguments.extend(crate::args!["--listen", "127.0.0.1:0", "--public-name", "127.0.0.1"]);
-        arguments.extend(crate::args!["--enroll-listen", "127.0.0.1:0"]);
+        let any_port = format!("{host}:0");
+        arguments.extend(crate::args!["--listen", &any_port, "--public-name", host]);
+        arguments.extend(crate::args!["--enroll-listen", &any_port]);
         arguments.extend(more);
         Output::of(&relay.launch(arguments), PATIENCE, &|| false)?.done()?;
         Ok(relay)

@@ -7,7 +7,7 @@ use std::time::Duration;
 const KEPT: f64 = 0.48;
 
 /// In how many seconds a highest rate that is not seen again counts for half.
-const PEAK_HALVES: f64 = 30.0;
+const PEAK_HALVES: f64 = 15.0;
 
 /// The same while keeping that share costs more loss than anybody should cause.
 const PEAK_HALVES_OVERLOADED: f64 = 2.0;

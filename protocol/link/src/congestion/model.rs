@@ -30,10 +30,6 @@ const LATE_PART: u32 = 8;
 /// The queue a flow keeps for itself: so many packets, which pulls the shares of flows together...
 const QUEUE_PACKETS: f64 = 16.0;
 
-/// ... the same beside others that keep the queue filled, where a little more does no harm and brings a
-/// flow that comes late to its share...
-const QUEUE_PACKETS_CONTEST: f64 = 64.0;
-
 /// ... and so much time, which makes up for timers of hosts.
 const QUEUE_TIME: Duration = Duration::from_millis(2);
 
@@ -379,8 +375,7 @@ impl Model {
     fn set_window(&mut self) {
         let rate = self.highest.rate();
         let product = rate * self.shortest().as_secs_f64();
-        let packets = if self.contest.is_on() { QUEUE_PACKETS_CONTEST } else { QUEUE_PACKETS };
-        let queue = packets * self.packet + rate * (QUEUE_TIME + self.unrest()).as_secs_f64();
+        let queue = rate * (self.own_queue() + self.unrest()).as_secs_f64();
         // What will be lost takes room until that is known.
         let lost = 1.0 / (1.0 - self.loss.min(LOSS_MAX));
         let least = self.contest.least_window(self.floor());
