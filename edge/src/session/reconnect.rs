@@ -8,6 +8,10 @@ use tokio::time::{Instant, sleep};
 /// How long a job goes on without a session or progress.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The most that one session, dial or wait counts for. One that took longer was held up with the whole
+/// process, by a suspended host or a debugger: that is no reason to give up.
+const STEP_MAX: Duration = Duration::from_secs(20);
+
 /// The longest wait before the dial that follows a relay's farewell: sessions that all lost the same
 /// relay do not come to the next one in one moment.
 const MOVE_JITTER: Duration = Duration::from_millis(250);
@@ -30,8 +34,9 @@ pub struct Reconnect<'a> {
     connector: &'a Connector,
     patience: Duration,
     backoff: Backoff,
-    /// When the job last made progress, or began.
-    since: Instant,
+    /// For how long the job has made no progress, and when that was counted last.
+    in_vain_for: Duration,
+    counted: Instant,
     /// Whether a session since then brought nothing.
     in_vain: bool,
     /// Whether the relay of the last session has sent this edge on to another.
@@ -45,9 +50,10 @@ pub struct Reconnect<'a> {
 impl<'a> Reconnect<'a> {
     /// For a job that gives up after `patience`, usually [`PATIENCE`].
     pub fn new(connector: &'a Connector, patience: Duration) -> Self {
-        let (backoff, since) = (Backoff::default(), Instant::now());
+        let (backoff, counted) = (Backoff::default(), Instant::now());
+        let in_vain_for = Duration::ZERO;
         let (in_vain, moved, any, outage) = (false, false, false, false);
-        Self { connector, patience, backoff, since, in_vain, moved, any, outage }
+        Self { connector, patience, backoff, in_vain_for, counted, in_vain, moved, any, outage }
     }
 
     /// The next session. The first, and the one after progress, are dialled at once; the one after a
@@ -63,8 +69,8 @@ impl<'a> Reconnect<'a> {
             fast = MOVE_DIALS;
             self.wait_a_moment().await;
         } else if self.in_vain {
-            if self.since.elapsed() >= self.patience() {
-                return Err(ConnectError::NoProgress { seconds: self.since.elapsed().as_secs() });
+            if self.count() >= self.patience() {
+                return Err(ConnectError::NoProgress { seconds: self.in_vain_for.as_secs() });
             }
             self.wait().await;
         }
@@ -80,7 +86,7 @@ impl<'a> Reconnect<'a> {
             if !error.is_passing() || (!self.any && error.is_silence()) {
                 return Err(error);
             }
-            if self.since.elapsed() >= self.patience() {
+            if self.count() >= self.patience() {
                 return Err(self.gave_up(error));
             }
             tracing::info!(%error, "no session, trying again");
@@ -96,7 +102,7 @@ impl<'a> Reconnect<'a> {
     /// The job made progress: the clock starts anew.
     pub fn progressed(&mut self) {
         self.backoff.reset();
-        self.since = Instant::now();
+        (self.in_vain_for, self.counted) = (Duration::ZERO, Instant::now());
         self.in_vain = false;
         self.outage = false;
     }
@@ -122,11 +128,19 @@ impl<'a> Reconnect<'a> {
     /// keep it for ever.
     pub fn moved(&mut self) {
         self.backoff.reset();
-        self.moved = self.since.elapsed() < self.patience;
+        self.moved = self.count() < self.patience;
+    }
+
+    /// For how long the job has made no progress, up to now.
+    fn count(&mut self) -> Duration {
+        let now = Instant::now();
+        self.in_vain_for += (now - self.counted).min(STEP_MAX);
+        self.counted = now;
+        self.in_vain_for
     }
 
     fn gave_up(&self, last: ConnectError) -> ConnectError {
-        ConnectError::GaveUp { seconds: self.since.elapsed().as_secs(), source: Box::new(last) }
+        ConnectError::GaveUp { seconds: self.in_vain_for.as_secs(), source: Box::new(last) }
     }
 
     async fn wait_a_moment(&self) {
@@ -137,7 +151,7 @@ impl<'a> Reconnect<'a> {
     async fn wait(&mut self) {
         let wait = self.backoff.next_wait(self.connector.random());
         let wait = if self.outage { wait.min(OUTAGE_WAIT_MAX) } else { wait };
-        let left = self.patience().saturating_sub(self.since.elapsed());
+        let left = self.patience().saturating_sub(self.count());
         sleep(wait.min(left)).await;
     }
 }
