@@ -24,6 +24,17 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// larger one on a short path only overruns the peer's socket buffer.
 const WINDOW_BYTES_START: u64 = 4 * 1024 * 1024;
 
+/// Least window of a session on a path that is not short, in bytes: there it grows before it is known how
+/// fast the path is.
+const WINDOW_BYTES_LONG: u64 = 16 * 1024 * 1024;
+
+/// A round trip from which a path is not short.
+const LONG_PATH: Duration = Duration::from_millis(5);
+
+/// Windows in bandwidth-delay products. One is on its way; what came in behind a lost packet waits one or
+/// two round trips for it, unread, and as much is unacknowledged at the sender.
+const WINDOW_PRODUCTS: f64 = 4.0;
+
 /// Largest window of a session, in bytes.
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -366,7 +377,7 @@ fn transport(side: Side) -> TransportConfig {
     config
 }
 
-/// Wraps a connection and keeps its windows at twice its bandwidth-delay product.
+/// Wraps a connection and keeps its windows at a few times its bandwidth-delay product.
 fn tuned(connection: quinn::Connection) -> Session {
     let session = Session::new(connection);
     let weak = session.connection().clone();
@@ -380,11 +391,7 @@ fn tuned(connection: quinn::Connection) -> Session {
                 _ = weak.closed() => return,
             }
             let stats = weak.stats();
-            let fit = |bytes: u64| {
-                let rate = bytes as f64 / TUNE_INTERVAL.as_secs_f64();
-                let product = 2.0 * rate * stats.path.rtt.as_secs_f64();
-                (product as u64).clamp(WINDOW_BYTES_START, WINDOW_BYTES_MAX)
-            };
+            let fit = |bytes: u64| window(bytes, stats.path.rtt);
             weak.set_send_window(fit(stats.udp_tx.bytes - sent));
             let held = unread.count() * STREAM_WINDOW_BYTES;
             let window = VarInt::from_u64(fit(stats.udp_rx.bytes - received) + held);
@@ -393,4 +400,31 @@ fn tuned(connection: quinn::Connection) -> Session {
         }
     });
     session
+}
+
+/// The window for a path that carried so many bytes in the last interval.
+fn window(bytes: u64, round_trip: Duration) -> u64 {
+    let least = if round_trip < LONG_PATH { WINDOW_BYTES_START } else { WINDOW_BYTES_LONG };
+    let rate = bytes as f64 / TUNE_INTERVAL.as_secs_f64();
+    let products = WINDOW_PRODUCTS * rate * round_trip.as_secs_f64();
+    (products as u64).clamp(least, WINDOW_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_follow_the_path_and_have_room_for_what_waits_behind_a_loss() {
+        let fitted = |mbit: u64, millis| {
+            let bytes = mbit * 1_000_000 / 8 / 4;
+            window(bytes, Duration::from_millis(millis)) as f64 / (1024.0 * 1024.0)
+        };
+
+        assert_eq!(fitted(8000, 0), 4.0);
+        assert_eq!(fitted(0, 80), 16.0);
+        assert_eq!(fitted(200, 80), 16.0);
+        assert!((38.0..38.3).contains(&fitted(1000, 80)));
+        assert_eq!(fitted(10_000, 80), 64.0);
+    }
 }

@@ -5,6 +5,7 @@ use skyspray_tests::check::{assert_says, files_below};
 use skyspray_tests::data::random_file;
 use skyspray_tests::pair::Pair;
 use skyspray_tests::relay::PLANE;
+use skyspray_tests::wait;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -63,6 +64,11 @@ fn a_file_larger_than_the_plane_is_refused_as_temporary_and_gives_its_room_back_
     let job = job.as_str().expect("a job has an id");
     pair.relay.admin(args!["job", "cancel", job]).unwrap().done().unwrap();
     pair.relay.admin(args!["collect"]).unwrap().done().unwrap();
+    // A relay has a job's files open until it knows that its session is gone.
+    wait::until("the relay lets go of the first spray", wait::PATIENCE, || {
+        let (begun, ended) = pair.relay.sessions();
+        begun == ended
+    });
     pair.done(pair.spray_bytes(&small, "t::small", 2));
     assert_eq!(on_the_plane(&pair).len(), 2, "{:?}", on_the_plane(&pair));
 }
