@@ -52,7 +52,7 @@ guard-baseline: ## Store what the hot loops cost here as the baseline
 bench: ## Every workload beside the programs people use for the same, in one run (BENCH_WORKLOADS=w1,w3 for some)
 	@.ci/install-test-tools
 	@.ci/install-bench-tools
-	$(CARGO) build $(LOCKED) --release $(BINARIES) --bins
+	$(CARGO) build $(LOCKED) --release $(BINARIES) -p wanlink --bins
 	$(CARGO) run $(LOCKED) --release -p skyspray-tests --bin skyspray-bench
 	$(CARGO) run $(LOCKED) --release -p skyspray-dfu --example scan_speed
 

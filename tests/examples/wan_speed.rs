@@ -17,7 +17,7 @@ fn main() {
         seed: whole("WAN_SEED", "1"),
     };
     let mib = whole("WAN_MIB", "192");
-    let carried = spray(path, mib << 20).unwrap_or_else(|error| panic!("{error}"));
+    let carried = spray(path, mib << 20, &|| false).unwrap_or_else(|error| panic!("{error}"));
     println!(
         "{mib} MiB in {:.2} s: {:.1} % of the path; {} packets, {:.2} % found the queue full, {:.1} ms in it",
         carried.seconds,

@@ -28,6 +28,8 @@ use std::rc::Rc;
 pub(super) struct Field {
     pub(super) load: Rc<Load>,
     pub(super) target: PathBuf,
+    /// What runs them, where they have to be somewhere else than the bench; often empty.
+    pub(super) prefix: Vec<OsString>,
     /// Where their logs go.
     root: PathBuf,
 }
@@ -36,7 +38,7 @@ impl Field {
     /// Peers that carry `load` to `root/target`.
     pub(super) fn new(root: &Path, load: &Rc<Load>) -> Result<Self, HarnessError> {
         let target = made(root.join("target"))?;
-        Ok(Self { load: Rc::clone(load), target, root: root.to_owned() })
+        Ok(Self { load: Rc::clone(load), target, prefix: Vec::new(), root: root.to_owned() })
     }
 
     /// The entry of a peer that needs no server.
@@ -70,7 +72,8 @@ impl Field {
         server: Server,
     ) -> Result<Carrier, BenchError> {
         let log = self.root.join(format!("{tool}.log"));
-        let launch = Launch { prefix: Vec::new(), program: program(tool)?, arguments, log };
+        let prefix = self.prefix.clone();
+        let launch = Launch { prefix, program: program(tool)?, arguments, log };
         let delivered = self.target.join(self.load.name());
         Ok(Carrier { name, load: Rc::clone(&self.load), launch, server, delivered })
     }

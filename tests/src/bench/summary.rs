@@ -29,6 +29,12 @@ impl Spread {
         Self { median: figure, least: figure, most: figure }
     }
 
+    /// All of it so many times as large; `factor` is positive.
+    pub(super) fn times(self, factor: f64) -> Self {
+        let Self { median, least, most } = self;
+        Self { median: median * factor, least: least * factor, most: most * factor }
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({ "median": self.median, "min": self.least, "max": self.most })
     }
@@ -54,6 +60,13 @@ mod tests {
     fn the_median_is_the_middle_one_or_between_the_two_in_the_middle() {
         assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).to_string(), "2.00 [1.00-3.00]");
         assert_eq!(format!("{:.1}", Spread::of(vec![4.0, 1.0, 2.0, 3.0])), "2.5 [1.0-4.0]");
+    }
+
+    #[test]
+    fn another_unit_has_the_same_spread() {
+        let spread = Spread::of(vec![1.0, 2.0, 4.0]).times(8.0);
+
+        assert_eq!(spread, Spread { median: 16.0, least: 8.0, most: 32.0 });
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod small;
 pub(super) mod store;
 mod text;
 mod tree;
+mod wan;
 
 use super::section::Section;
 use super::{Bench, BenchError};
@@ -25,6 +26,8 @@ pub(super) enum Workload {
     Small,
     /// Many small files.
     Medium,
+    /// Large files over long paths.
+    Wan,
     /// csv with quotes into parts, and back.
     Quoted,
     /// A spray that is killed half way.
@@ -41,11 +44,12 @@ pub(super) enum Workload {
 
 impl Workload {
     /// All, in the order they run.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Bulk,
         Self::Text,
         Self::Small,
         Self::Medium,
+        Self::Wan,
         Self::Quoted,
         Self::Resume,
         Self::Idle,
@@ -61,6 +65,7 @@ impl Workload {
             Self::Text => "w2",
             Self::Small => "w3",
             Self::Medium => "w4",
+            Self::Wan => "w5",
             Self::Quoted => "w6",
             Self::Resume => "w8",
             Self::Idle => "w9",
@@ -82,6 +87,7 @@ impl Workload {
             Self::Text => "one large file of text",
             Self::Small => "very many files of 4 KiB",
             Self::Medium => "many files of 256 KiB",
+            Self::Wan => "large files over emulated long paths",
             Self::Quoted => "csv with quotes into 8 parts (W6), and back (W7)",
             Self::Resume => "a spray of which one side is killed half way",
             Self::Idle => "sessions on which nothing happens",
@@ -102,6 +108,7 @@ impl Workload {
             Self::Text => text::run(bench),
             Self::Small => small::run(bench, small::SMALL),
             Self::Medium => small::run(bench, small::MEDIUM),
+            Self::Wan => wan::run(bench),
             Self::Quoted => quoted::run(bench),
             Self::Resume => resume::run(bench),
             Self::Idle => idle::run(bench),

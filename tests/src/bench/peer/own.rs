@@ -47,7 +47,8 @@ fn edge(pair: &Pair, words: Vec<OsString>) -> Result<Launch, BenchError> {
     let mut arguments = words;
     arguments.extend(args!["--dir", &pair.edge.dir, "--json"]);
     let log = pair.root.path().join("edge-commands.log");
-    Ok(Launch { prefix: Vec::new(), program: locate("skyspray-edge")?, arguments, log })
+    let prefix = pair.edge.prefix.clone();
+    Ok(Launch { prefix, program: locate("skyspray-edge")?, arguments, log })
 }
 
 impl Spray {

@@ -1,6 +1,6 @@
 //! An sshd for the user that runs the bench.
 
-use super::{listening, made, program, run, write};
+use super::{Place, listening_at, made, program, run, write};
 use crate::bench::BenchError;
 use crate::error::HarnessError;
 use crate::process::Process;
@@ -24,6 +24,11 @@ pub(in crate::bench) struct Sshd {
 impl Sshd {
     /// Starts one that keeps all it needs in `root/ssh`.
     pub(in crate::bench) fn start(root: &Path) -> Result<Self, BenchError> {
+        Self::start_at(root, &Place::loopback())
+    }
+
+    /// As [`Sshd::start`], at another place.
+    pub(in crate::bench) fn start_at(root: &Path, place: &Place) -> Result<Self, BenchError> {
         let dir = &made(root.join("ssh"))?;
         let keygen = program("ssh-keygen")?;
         for key in ["host_key", "user_key"] {
@@ -34,10 +39,10 @@ impl Sshd {
         program("ssh")?;
         let root = rustix::process::geteuid().is_root();
         let empty = if root { EmptyDir::make(SEPARATION_DIR)? } else { None };
-        let process = listening("sshd", &dir.join("sshd.log"), |port| {
+        let process = listening_at(place, "sshd", &dir.join("sshd.log"), |port| {
             let config = dir.join("sshd_config");
-            write(&config, &server_config(dir, port))?;
-            write(&dir.join("ssh_config"), &client_config(dir, port))?;
+            write(&config, &server_config(dir, (place.host, port)))?;
+            write(&dir.join("ssh_config"), &client_config(dir, (place.host, port)))?;
             // Without -D it leaves, without -e it logs elsewhere.
             Ok(crate::args!["-D", "-e", "-f", &config])
         })?;
@@ -77,13 +82,13 @@ impl Drop for EmptyDir {
     }
 }
 
-fn server_config(dir: &Path, port: u16) -> String {
+fn server_config(dir: &Path, (host, port): (&str, u16)) -> String {
     let dir = dir.display();
     let root = rustix::process::geteuid().is_root();
     // The account of root may be locked for passwords, which only PAM tells apart from closed.
     let pam = if root { "yes" } else { "no" };
     format!(
-        "ListenAddress 127.0.0.1\nPort {port}\nHostKey \"{dir}/host_key\"\n\
+        "ListenAddress {host}\nPort {port}\nHostKey \"{dir}/host_key\"\n\
          AuthorizedKeysFile \"{dir}/user_key.pub\"\nPasswordAuthentication no\n\
          KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nUsePAM {pam}\n\
          StrictModes no\nPidFile none\nUseDNS no\nPrintMotd no\n\
@@ -91,10 +96,10 @@ fn server_config(dir: &Path, port: u16) -> String {
     )
 }
 
-fn client_config(dir: &Path, port: u16) -> String {
+fn client_config(dir: &Path, (host, port): (&str, u16)) -> String {
     let dir = dir.display();
     format!(
-        "Host {SSH_HOST}\nHostName 127.0.0.1\nPort {port}\nIdentityFile \"{dir}/user_key\"\n\
+        "Host {SSH_HOST}\nHostName {host}\nPort {port}\nIdentityFile \"{dir}/user_key\"\n\
          IdentitiesOnly yes\nUserKnownHostsFile \"{dir}/known_hosts\"\n\
          StrictHostKeyChecking accept-new\nBatchMode yes\nLogLevel ERROR\n"
     )

@@ -1,0 +1,279 @@
+//! Large files over emulated long paths: how much of a path a spray fills, how long it keeps the
+//! queue of the path, and what others carry over the same.
+
+mod beside;
+
+use super::Workload;
+use crate::bench::bar::{Bar, Bound};
+use crate::bench::section::{MEMORY_MIB_MAX, Section};
+use crate::bench::summary::Spread;
+use crate::bench::table::Table;
+use crate::bench::wan::{self, Carried, LongPath};
+use crate::bench::{Bench, BenchError};
+use beside::Beside;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The longest a packet may wait in the queue of the path on average, in milliseconds.
+const QUEUE_MS_MAX: f64 = 20.0;
+
+/// Most packets that may find that queue full, in percent.
+const QUEUE_DROPS_PERCENT_MAX: f64 = 0.5;
+
+/// Most rounds of anything here, however many the run has: a path takes its time.
+const ROUNDS_MAX: u32 = 3;
+
+/// A file over a path, and how much of it must be filled.
+struct Row {
+    mbit: u64,
+    round_trip_ms: u64,
+    loss_percent: f64,
+    /// Of a whole run.
+    mib: u64,
+    least_percent: f64,
+    rounds_max: u32,
+}
+
+/// 200 Mbit/s and 80 ms.
+const fn far(loss_percent: f64, mib: u64, least_percent: f64) -> Row {
+    Row { mbit: 200, round_trip_ms: 80, loss_percent, mib, least_percent, rounds_max: 1 }
+}
+
+const ROWS: [Row; 7] = [
+    far(0.0, 480, 93.0),
+    far(0.1, 480, 93.0),
+    Row { rounds_max: ROUNDS_MAX, ..far(1.0, 480, 93.0) },
+    far(0.0, 192, 90.0),
+    far(1.0, 192, 90.0),
+    far(2.0, 480, 85.0),
+    Row { mbit: 1000, round_trip_ms: 20, ..far(0.0, 480, 88.0) },
+];
+
+/// The runs of a row.
+struct Found {
+    mib: u64,
+    runs: Vec<Carried>,
+}
+
+/// Seeds of the run, none of them twice.
+struct Seeds(u64);
+
+impl Seeds {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
+pub(super) fn run(bench: &Bench<'_>) -> Result<Section, BenchError> {
+    let mut seeds = Seeds(bench.settings.seed);
+    if let Some(reason) = wan::obstacle(ROWS[0].path(seeds.next())) {
+        println!("not measured: {reason}");
+        return Ok(unmeasured(&reason));
+    }
+    let mut found = Vec::new();
+    for row in &ROWS {
+        found.push(row.run(bench, &mut seeds)?);
+    }
+    let beside = beside::run(bench, &mut seeds)?;
+    Ok(section(&found, &beside))
+}
+
+impl Row {
+    fn path(&self, seed: u64) -> LongPath {
+        LongPath {
+            bits_per_second: self.mbit * 1_000_000,
+            delay: Duration::from_millis(self.round_trip_ms) / 2,
+            loss: self.loss_percent / 100.0,
+            seed,
+        }
+    }
+
+    fn told(&self) -> String {
+        let Self { mbit, round_trip_ms, loss_percent, .. } = self;
+        format!("{mbit} Mbit/s, {round_trip_ms} ms, {loss_percent} % lost")
+    }
+
+    fn run(&self, bench: &Bench<'_>, seeds: &mut Seeds) -> Result<Found, BenchError> {
+        let mib = bench.settings.scaled(self.mib);
+        let mut runs = Vec::new();
+        for round in 0..bench.settings.rounds(1).min(self.rounds_max) {
+            let path = self.path(seeds.next());
+            let carried = wan::spray(path, mib << 20, &|| bench.stop.asked())?;
+            println!(
+                "round {}  {mib} MiB over {}: {:.2} s, {:.1} % of the path, {:.1} ms in its queue",
+                round + 1,
+                self.told(),
+                carried.seconds,
+                percent(&carried),
+                queue_ms(&carried)
+            );
+            runs.push(carried);
+        }
+        Ok(Found { mib, runs })
+    }
+
+    /// The bar on what was found, or on nothing for a reason.
+    fn bar(&self, found: Result<&Found, &str>) -> Bar {
+        let mib = found.map_or(self.mib, |found| found.mib);
+        Bar {
+            what: format!("goodput of {mib} MiB over {}", self.told()),
+            bound: Bound::AtLeast(self.least_percent),
+            unit: "%",
+            found: found.map(|found| found.spread(percent)).map_err(str::to_owned),
+        }
+    }
+}
+
+impl Found {
+    fn spread(&self, figure: fn(&Carried) -> f64) -> Spread {
+        Spread::of(self.runs.iter().map(figure).collect())
+    }
+
+    fn json(&self, row: &Row) -> Value {
+        json!({
+            "megabits_per_second": row.mbit,
+            "round_trip_ms": row.round_trip_ms,
+            "loss_percent": row.loss_percent,
+            "mib": self.mib,
+            "seconds": self.spread(|carried| carried.seconds).json(),
+            "goodput_percent": self.spread(percent).json(),
+            "mean_queue_ms": self.spread(queue_ms).json(),
+            "dropped_by_queue_percent": self.spread(drops_percent).json(),
+        })
+    }
+}
+
+fn percent(carried: &Carried) -> f64 {
+    carried.goodput * 100.0
+}
+
+fn queue_ms(carried: &Carried) -> f64 {
+    carried.mean_queue.as_secs_f64() * 1e3
+}
+
+/// Share of the packets that found the queue full.
+fn drops_percent(carried: &Carried) -> f64 {
+    carried.dropped_by_queue as f64 / carried.packets.max(1) as f64 * 100.0
+}
+
+/// What was found where nothing could be.
+fn unmeasured(reason: &str) -> Section {
+    let missing = || Err(reason.to_owned());
+    let mut bars: Vec<_> = ROWS.iter().map(|row| row.bar(Err(reason))).collect();
+    bars.extend([queue_bar(missing()), drops_bar(missing())]);
+    bars.extend([beside::ratio_bar(missing()), beside::text_bar(missing())]);
+    bars.push(beside::peers_bar(missing()));
+    Section {
+        workload: Workload::Wan,
+        conditions: format!("not measured: {reason}"),
+        tables: Vec::new(),
+        bars,
+        figures: json!({ "missing": reason }),
+    }
+}
+
+fn section(found: &[Found], beside: &Beside) -> Section {
+    let mut table = Table::new(&[
+        "",
+        "MiB",
+        "seconds",
+        "% of the path",
+        "ms in its queue",
+        "% found the queue full",
+    ]);
+    for (row, found) in ROWS.iter().zip(found) {
+        let (seconds, filled) = (found.spread(|carried| carried.seconds), found.spread(percent));
+        let (queue, drops) = (found.spread(queue_ms), found.spread(drops_percent));
+        let figures = [format!("{filled:.1}"), format!("{queue:.1}"), format!("{drops:.2}")];
+        let head = [row.told(), found.mib.to_string(), format!("{seconds:.2}")];
+        table.row(head.into_iter().chain(figures));
+    }
+    let runs = || found.iter().flat_map(|found| &found.runs);
+    let mut bars: Vec<_> = ROWS.iter().zip(found).map(|(row, found)| row.bar(Ok(found))).collect();
+    bars.push(queue_bar(Ok(Spread::of(runs().map(queue_ms).collect()))));
+    bars.push(drops_bar(Ok(Spread::of(runs().map(drops_percent).collect()))));
+    bars.extend(beside.bars());
+    let (edge, relay) = beside.peaks_mib();
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let edge = runs().map(|run| mib(run.edge_memory_bytes)).fold(edge, f64::max);
+    let relay = runs().map(|run| mib(run.relay_memory_bytes)).fold(relay, f64::max);
+    bars.push(Bar::of_peak("the edge", MEMORY_MIB_MAX, edge));
+    bars.push(Bar::of_peak("the relay", MEMORY_MIB_MAX, relay));
+    let rows: Vec<_> = ROWS.iter().zip(found).map(|(row, found)| found.json(row)).collect();
+    let mut tables = vec![table];
+    tables.extend(beside.tables());
+    Section {
+        workload: Workload::Wan,
+        conditions: format!(
+            "files over emulated paths, a seed a spray, at most {} rounds, TCP is {}",
+            found.iter().map(|found| found.runs.len()).max().unwrap_or_default(),
+            beside.congestion_control()
+        ),
+        tables,
+        bars,
+        figures: json!({ "paths": rows, "beside": beside.json() }),
+    }
+}
+
+/// Both are of every run of every path.
+fn queue_bar(found: Result<Spread, String>) -> Bar {
+    let (what, bound) = ("mean time in the queue of a path".into(), Bound::Never(QUEUE_MS_MAX));
+    Bar { what, bound, unit: "ms", found }
+}
+
+fn drops_bar(found: Result<Spread, String>) -> Bar {
+    let what = "packets that found the queue of a path full".into();
+    Bar { what, bound: Bound::Never(QUEUE_DROPS_PERCENT_MAX), unit: "%", found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::bar::Verdict;
+
+    fn carried(goodput: f64) -> Carried {
+        Carried {
+            seconds: 20.0,
+            goodput,
+            packets: 1000,
+            dropped_by_queue: 4,
+            mean_queue: Duration::from_micros(7500),
+            edge_memory_bytes: 0,
+            relay_memory_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_row_is_decided_by_the_share_of_its_path() {
+        let found = |goodput| Found { mib: 480, runs: vec![carried(goodput)] };
+
+        let (enough, less) = (ROWS[2].bar(Ok(&found(0.93))), ROWS[2].bar(Ok(&found(0.929))));
+
+        let claim = "goodput of 480 MiB over 200 Mbit/s, 80 ms, 1 % lost: at least 93 %";
+        assert_eq!((enough.claim().as_str(), enough.verdict()), (claim, Verdict::Reached));
+        assert_eq!(less.verdict(), Verdict::Missed);
+        assert_eq!((drops_percent(&carried(1.0)), queue_ms(&carried(1.0))), (0.4, 7.5));
+    }
+
+    #[test]
+    fn a_round_trip_goes_both_ways_and_no_seed_comes_twice() {
+        let mut seeds = Seeds(u64::MAX);
+
+        let (path, next) = (ROWS[6].path(seeds.next()), ROWS[1].path(seeds.next()));
+
+        assert_eq!((path.bits_per_second, path.delay), (1_000_000_000, Duration::from_millis(10)));
+        assert_eq!((path.seed, next.seed, next.loss), (0, 1, 0.001));
+    }
+
+    #[test]
+    fn a_host_without_paths_has_every_bar_not_measured_with_the_reason() {
+        let section = unmeasured("there is no /dev/net/tun");
+
+        assert_eq!(section.bars.len(), ROWS.len() + 5);
+        for bar in &section.bars {
+            assert_eq!(bar.verdict(), Verdict::Unmeasured);
+            assert_eq!(bar.finding(), "there is no /dev/net/tun");
+        }
+    }
+}
