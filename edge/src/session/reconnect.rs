@@ -34,9 +34,8 @@ pub struct Reconnect<'a> {
     connector: &'a Connector,
     patience: Duration,
     backoff: Backoff,
-    /// For how long the job has made no progress, and when that was counted last.
-    in_vain_for: Duration,
-    counted: Instant,
+    /// For how long the job has made no progress.
+    standstill: Standstill,
     /// Whether a session since then brought nothing.
     in_vain: bool,
     /// Whether the relay of the last session has sent this edge on to another.
@@ -50,10 +49,9 @@ pub struct Reconnect<'a> {
 impl<'a> Reconnect<'a> {
     /// For a job that gives up after `patience`, usually [`PATIENCE`].
     pub fn new(connector: &'a Connector, patience: Duration) -> Self {
-        let (backoff, counted) = (Backoff::default(), Instant::now());
-        let in_vain_for = Duration::ZERO;
+        let (backoff, standstill) = (Backoff::default(), Standstill::new(Instant::now()));
         let (in_vain, moved, any, outage) = (false, false, false, false);
-        Self { connector, patience, backoff, in_vain_for, counted, in_vain, moved, any, outage }
+        Self { connector, patience, backoff, standstill, in_vain, moved, any, outage }
     }
 
     /// The next session. The first, and the one after progress, are dialled at once; the one after a
@@ -70,7 +68,7 @@ impl<'a> Reconnect<'a> {
             self.wait_a_moment().await;
         } else if self.in_vain {
             if self.count() >= self.patience() {
-                return Err(ConnectError::NoProgress { seconds: self.in_vain_for.as_secs() });
+                return Err(ConnectError::NoProgress { seconds: self.standstill.lasted.as_secs() });
             }
             self.wait().await;
         }
@@ -102,7 +100,7 @@ impl<'a> Reconnect<'a> {
     /// The job made progress: the clock starts anew.
     pub fn progressed(&mut self) {
         self.backoff.reset();
-        (self.in_vain_for, self.counted) = (Duration::ZERO, Instant::now());
+        self.standstill = Standstill::new(Instant::now());
         self.in_vain = false;
         self.outage = false;
     }
@@ -133,14 +131,11 @@ impl<'a> Reconnect<'a> {
 
     /// For how long the job has made no progress, up to now.
     fn count(&mut self) -> Duration {
-        let now = Instant::now();
-        self.in_vain_for += (now - self.counted).min(STEP_MAX);
-        self.counted = now;
-        self.in_vain_for
+        self.standstill.count(Instant::now())
     }
 
     fn gave_up(&self, last: ConnectError) -> ConnectError {
-        ConnectError::GaveUp { seconds: self.in_vain_for.as_secs(), source: Box::new(last) }
+        ConnectError::GaveUp { seconds: self.standstill.lasted.as_secs(), source: Box::new(last) }
     }
 
     async fn wait_a_moment(&self) {
@@ -153,5 +148,47 @@ impl<'a> Reconnect<'a> {
         let wait = if self.outage { wait.min(OUTAGE_WAIT_MAX) } else { wait };
         let left = self.patience().saturating_sub(self.count());
         sleep(wait.min(left)).await;
+    }
+}
+
+/// Time without progress, as far as the process ran.
+#[derive(Debug)]
+struct Standstill {
+    lasted: Duration,
+    counted: Instant,
+}
+
+impl Standstill {
+    fn new(now: Instant) -> Self {
+        Self { lasted: Duration::ZERO, counted: now }
+    }
+
+    /// Counts what went by since the last time.
+    fn count(&mut self, now: Instant) -> Duration {
+        self.lasted += (now - self.counted).min(STEP_MAX);
+        self.counted = now;
+        self.lasted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_was_suspended_is_no_reason_to_give_up_and_sessions_in_vain_are() {
+        let mut now = Instant::now();
+        let mut standstill = Standstill::new(now);
+        now += Duration::from_secs(7);
+        assert_eq!(standstill.count(now), Duration::from_secs(7));
+        assert_eq!(standstill.count(now), Duration::from_secs(7));
+
+        now += PATIENCE * 10;
+        assert!(standstill.count(now) < PATIENCE, "one step, however long");
+
+        now += PATIENCE;
+        standstill.count(now);
+        now += PATIENCE;
+        assert!(standstill.count(now) >= PATIENCE);
     }
 }

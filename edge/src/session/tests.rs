@@ -222,25 +222,3 @@ async fn relays_that_only_say_farewell_do_not_keep_a_job_for_ever() {
 
     assert!(matches!(error, ConnectError::NoProgress { seconds: 0 }), "{error}");
 }
-
-#[tokio::test]
-async fn a_host_that_was_suspended_is_no_reason_to_give_up_and_sessions_in_vain_are() {
-    let (_relay, edge) = enrolled().await;
-    let connector = edge.connector();
-    let mut reconnect = Reconnect::new(&connector, PATIENCE);
-    let mut sessions = 0;
-    let given_up = loop {
-        match reconnect.session().await {
-            Ok(session) => session.close().await,
-            Err(error) => break error,
-        }
-        sessions += 1;
-        tokio::time::pause();
-        tokio::time::advance(PATIENCE * 2).await;
-        tokio::time::resume();
-        reconnect.ended(false);
-    };
-
-    assert!(matches!(given_up, ConnectError::NoProgress { .. }), "{given_up}");
-    assert_eq!(sessions, 3, "each counts for a third of the patience, however long it was");
-}
