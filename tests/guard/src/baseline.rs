@@ -156,7 +156,7 @@ mod tests {
         let compiler = Key { rustc: "rustc 1.96.0".to_owned(), ..same.clone() };
         let processor = Key { simd: "sse2".to_owned(), ..same.clone() };
 
-        assert!(stored.check(&same).is_ok());
+        stored.check(&same).unwrap();
         assert_eq!(
             stored.check(&compiler).unwrap_err().to_string(),
             "the baseline was taken with compiler \"rustc 1.95.0\", here is \"rustc 1.96.0\""
