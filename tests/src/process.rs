@@ -116,6 +116,12 @@ impl Process {
         }
     }
 
+    /// What `find` answers for the latest line on stdout for which it does, of those so far.
+    pub fn latest<T>(&self, find: impl FnMut(&str) -> Option<T>) -> Option<T> {
+        let state = self.stdout.lock();
+        state.lines.iter().rev().map(String::as_str).find_map(find)
+    }
+
     /// Waits until it has ended and hands on its status and the lines of its stdout.
     ///
     /// `stop` is asked several times a second; once it says so, the child is asked to end.

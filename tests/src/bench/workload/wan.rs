@@ -2,6 +2,7 @@
 //! queue of the path, and what others carry over the same.
 
 mod beside;
+mod sharing;
 
 use super::Workload;
 use crate::bench::bar::{Bar, Bound};
@@ -12,6 +13,7 @@ use crate::bench::wan::{self, Carried, LongPath};
 use crate::bench::{Bench, BenchError};
 use beside::Beside;
 use serde_json::{Value, json};
+use sharing::Sharing;
 use std::time::Duration;
 
 /// The longest a packet may wait in the queue of the path on average, in milliseconds.
@@ -76,7 +78,8 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Section, BenchError> {
         found.push(row.run(bench, &mut seeds)?);
     }
     let beside = beside::run(bench, &mut seeds)?;
-    Ok(section(&found, &beside))
+    let sharing = sharing::run(bench, &mut seeds)?;
+    Ok(section(&found, &beside, &sharing))
 }
 
 impl Row {
@@ -164,6 +167,7 @@ fn unmeasured(reason: &str) -> Section {
     bars.extend([queue_bar(missing()), drops_bar(missing())]);
     bars.extend([beside::ratio_bar(missing()), beside::text_bar(missing())]);
     bars.push(beside::peers_bar(missing()));
+    bars.extend(sharing::unmeasured(reason));
     Section {
         workload: Workload::Wan,
         conditions: format!("not measured: {reason}"),
@@ -173,7 +177,7 @@ fn unmeasured(reason: &str) -> Section {
     }
 }
 
-fn section(found: &[Found], beside: &Beside) -> Section {
+fn section(found: &[Found], beside: &Beside, sharing: &Sharing) -> Section {
     let mut table = Table::new(&[
         "",
         "MiB",
@@ -194,6 +198,7 @@ fn section(found: &[Found], beside: &Beside) -> Section {
     bars.push(queue_bar(Ok(Spread::of(runs().map(queue_ms).collect()))));
     bars.push(drops_bar(Ok(Spread::of(runs().map(drops_percent).collect()))));
     bars.extend(beside.bars());
+    bars.extend(sharing.bars());
     let (edge, relay) = beside.peaks_mib();
     let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
     let edge = runs().map(|run| mib(run.edge_memory_bytes)).fold(edge, f64::max);
@@ -203,6 +208,7 @@ fn section(found: &[Found], beside: &Beside) -> Section {
     let rows: Vec<_> = ROWS.iter().zip(found).map(|(row, found)| found.json(row)).collect();
     let mut tables = vec![table];
     tables.extend(beside.tables());
+    tables.push(sharing.table());
     Section {
         workload: Workload::Wan,
         conditions: format!(
@@ -212,7 +218,7 @@ fn section(found: &[Found], beside: &Beside) -> Section {
         ),
         tables,
         bars,
-        figures: json!({ "paths": rows, "beside": beside.json() }),
+        figures: json!({ "paths": rows, "beside": beside.json(), "sharing": sharing.json() }),
     }
 }
 
@@ -270,7 +276,7 @@ mod tests {
     fn a_host_without_paths_has_every_bar_not_measured_with_the_reason() {
         let section = unmeasured("there is no /dev/net/tun");
 
-        assert_eq!(section.bars.len(), ROWS.len() + 5);
+        assert_eq!(section.bars.len(), ROWS.len() + 8);
         for bar in &section.bars {
             assert_eq!(bar.verdict(), Verdict::Unmeasured);
             assert_eq!(bar.finding(), "there is no /dev/net/tun");
