@@ -36,8 +36,8 @@ const TEXT_LEAST: f64 = 1.5;
 const RATIO_LEAST_PERCENT: f64 = 90.0;
 
 /// Sizes of the files of a whole run, in MiB. Others are slow where packets are lost.
-const MIB: u64 = 96;
-const TEXT_MIB: u64 = 480;
+const MIB: u64 = 192;
+const TEXT_MIB: u64 = 2048;
 
 /// Shares of the packets that are lost, in percent; the bar is on the last.
 const LOSSES: [f64; 2] = [0.0, 1.0];
