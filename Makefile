@@ -30,7 +30,7 @@ demo: ## Build, then enroll, spray, verify and despray a real file (FILE=... PAR
 
 test: ## Install what the tests need where possible, then run them all
 	@.ci/install-test-tools
-	$(CARGO) build $(LOCKED) $(BINARIES) --bins
+	$(CARGO) build $(LOCKED) $(BINARIES) -p wanlink --bins
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  set -ex; $(CARGO) nextest run $(LOCKED) --workspace; $(CARGO) test $(LOCKED) --workspace --doc; \
 	else \

@@ -22,6 +22,7 @@ pub mod process;
 pub mod relay;
 pub mod server;
 pub mod wait;
+pub mod wan;
 
 /// The arguments of a command, each anything that is like an `OsStr`.
 #[macro_export]

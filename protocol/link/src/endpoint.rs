@@ -384,7 +384,7 @@ fn tuned(connection: quinn::Connection) -> Session {
     let unread = session.unread().clone();
     tokio::spawn(async move {
         let mut interval = tokio::time::interval(TUNE_INTERVAL);
-        let (mut sent, mut received) = (0, 0);
+        let (mut sent, mut received, mut black_holes) = (0, 0, 0);
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -397,6 +397,11 @@ fn tuned(connection: quinn::Connection) -> Session {
             let window = VarInt::from_u64(fit(stats.udp_rx.bytes - received) + held);
             weak.set_receive_window(window.expect("the window fits"));
             (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
+            if stats.path.black_holes_detected > black_holes {
+                let (peer, mtu) = (weak.remote_address(), stats.path.current_mtu);
+                tracing::info!(%peer, mtu, "the path drops long packets, going on with shorter ones");
+            }
+            black_holes = stats.path.black_holes_detected;
         }
     });
     session

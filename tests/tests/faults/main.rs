@@ -2,6 +2,7 @@
 //! input that cannot be moved, planes without room.
 
 mod backend;
+mod black_hole;
 mod full_plane;
 mod guessed_footer;
 mod kill_despray;

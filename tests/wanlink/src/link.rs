@@ -1,6 +1,6 @@
 //! One direction of the link: a thread that reads packets, models the bottleneck, and delivers them.
 
-use crate::opts::Dir;
+use crate::opts::{Dir, Opening};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
@@ -103,6 +103,7 @@ struct Model {
     rng: Rng,
     free_at: f64, // when the bottleneck has sent all it holds
     last_due: f64,
+    carried: u64, // bytes that were not dropped
     in_burst: bool,
     limit: f64,
     st: Stats,
@@ -118,6 +119,13 @@ impl Model {
                 .is_some_and(|(p, l)| t % p.as_secs_f64() >= p.as_secs_f64() - l.as_secs_f64())
     }
 
+    fn is_open(&self, hole: Opening, now: f64) -> bool {
+        match hole {
+            Opening::At(at) => now >= at.as_secs_f64(),
+            Opening::Carried(bytes) => self.carried >= bytes,
+        }
+    }
+
     /// The packet's arrival time at the far end, or None when it is lost.
     fn offer(&mut self, now: f64, len: usize) -> Option<f64> {
         self.st.inn += 1;
@@ -125,7 +133,7 @@ impl Model {
             self.st.drop_outage += 1;
             return None;
         }
-        if self.d.hole.is_some_and(|(at, most)| now >= at.as_secs_f64() && len > most) {
+        if self.d.hole.is_some_and(|(opening, most)| self.is_open(opening, now) && len > most) {
             self.st.drop_size += 1;
             return None;
         }
@@ -152,6 +160,7 @@ impl Model {
             self.free_at = self.free_at.max(now) + len as f64 / self.d.rate;
             due = self.free_at;
         }
+        self.carried += len as u64;
         due += self.d.delay.as_secs_f64();
         if !self.d.jitter.is_zero() {
             due += self.rng.unit() * self.d.jitter.as_secs_f64();
@@ -202,6 +211,7 @@ fn run(wire: Wire, epoch: Instant, stop: &AtomicBool) -> Stats {
         rng: Rng(seed),
         free_at: 0.0,
         last_due: 0.0,
+        carried: 0,
         in_burst: false,
         limit,
         st: Stats { name, ..Stats::default() },

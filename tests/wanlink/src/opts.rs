@@ -18,7 +18,8 @@ link (both directions; prefix a name with up- [near->far] or down- for one direc
   --burst-loss P:N  Gilbert bursts: a burst starts with probability P a packet, mean length N packets
   --outage AT:FOR   drop everything from AT to AT+FOR after start; may be given several times: 5s:800ms
   --outage-every PERIOD:FOR   drop everything for FOR at the end of each PERIOD
-  --hole AT:BYTES   from AT on, drop packets longer than BYTES without a word: 5s:1280
+  --hole AT:BYTES   from AT on, drop packets longer than BYTES without a word: 5s:1280; AT may be what the
+                    direction has carried by then: 8MiB:1280
   --jitter DUR      extra delay, uniform 0..DUR, order kept
   --reorder P:DUR   with probability P a packet is late by DUR (so later ones overtake it)
   --dup P           with probability P a packet arrives twice
@@ -45,12 +46,21 @@ pub(crate) struct Dir {
     pub(crate) burst: Option<(f64, f64)>,
     pub(crate) outages: Vec<(Duration, Duration)>,
     pub(crate) outage_every: Option<(Duration, Duration)>,
-    pub(crate) hole: Option<(Duration, usize)>,
+    pub(crate) hole: Option<(Opening, usize)>,
     pub(crate) jitter: Duration,
     pub(crate) reorder: Option<(f64, Duration)>,
     pub(crate) dup: f64,
     pub(crate) tick: Duration,
     pub(crate) mtu: usize,
+}
+
+/// When a hole opens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Opening {
+    /// This long after the start.
+    At(Duration),
+    /// Once this many bytes have passed.
+    Carried(u64),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,6 +138,13 @@ pub(crate) fn queue(s: &str) -> Result<Queue, String> {
     })
 }
 
+fn opening(s: &str) -> Result<Opening, String> {
+    Ok(match queue(s)? {
+        Queue::Bytes(bytes) if s.ends_with(['b', 'B']) => Opening::Carried(bytes),
+        _ => Opening::At(dur(s)?),
+    })
+}
+
 pub(crate) fn prob(s: &str) -> Result<f64, String> {
     let (n, div) = match s.strip_suffix('%') {
         Some(p) => (p.parse::<f64>(), 100.0),
@@ -162,8 +179,8 @@ fn dir_opt(d: &mut Dir, name: &str, v: &str) -> Result<bool, String> {
         "outage-every" => d.outage_every = Some((dur(pair(v)?.0)?, dur(pair(v)?.1)?)),
         "hole" => {
             let (at, most) = pair(v)?;
-            d.hole =
-                Some((dur(at)?, most.parse().map_err(|_| "--hole: AT:BYTES, such as 5s:1280")?));
+            let most = most.parse().map_err(|_| "--hole: AT:BYTES, such as 5s:1280")?;
+            d.hole = Some((opening(at)?, most));
         }
         "jitter" => d.jitter = dur(v)?,
         "reorder" => d.reorder = Some((prob(pair(v)?.0)?, dur(pair(v)?.1)?)),
@@ -267,4 +284,33 @@ fn set(o: &mut Opts, name: &str, v: String) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Option<Opts>, String> {
+        parse(arguments.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn a_hole_opens_at_a_time_or_after_bytes() {
+        let opts = parsed(&["--up-hole", "8MiB:1280", "--down-hole", "5s:1400"]);
+        let opts = opts.expect("these are options").expect("this is no call for help");
+        assert_eq!(opts.up.hole, Some((Opening::Carried(8 << 20), 1280)));
+        assert_eq!(opts.down.hole, Some((Opening::At(Duration::from_secs(5)), 1400)));
+
+        let opts = parsed(&["--hole", "0:600"]).expect("these are options").expect("no help");
+        assert_eq!(opts.up.hole, Some((Opening::At(Duration::ZERO), 600)));
+        assert_eq!(opts.down.hole, opts.up.hole);
+    }
+
+    #[test]
+    fn a_hole_without_a_unit_or_a_length_is_refused() {
+        let bad = parsed(&["--hole", "5:1280"]).expect_err("5 has no unit");
+        assert_eq!(bad, "bad duration '5' (s, ms or us)");
+        let bad = parsed(&["--hole", "5s:big"]).expect_err("a length is a number");
+        assert_eq!(bad, "--hole: AT:BYTES, such as 5s:1280");
+    }
 }

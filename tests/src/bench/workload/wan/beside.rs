@@ -14,13 +14,15 @@ use crate::bench::server::sshd::Sshd;
 use crate::bench::standing::Standing;
 use crate::bench::summary::Spread;
 use crate::bench::table::Table;
-use crate::bench::wan::{Ends, LongPath};
+use crate::bench::wan::far_side;
 use crate::bench::{Bench, BenchError};
 use crate::error::HarnessError;
 use crate::output::Output;
 use crate::pair::Pair;
 use crate::process::Launch;
 use crate::wait::PATIENCE;
+use crate::wan::{Ends, LongPath};
+
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs;
@@ -80,8 +82,8 @@ fn peers_lap(bench: &Bench<'_>, path: LongPath) -> Result<Lap, BenchError> {
     let load = Rc::new(load);
     let mut field = Field::new(root, &load)?;
     field.prefix = link.near();
-    let sshd = share(Sshd::start_at(root, &link.far()));
-    let nginx = share(Nginx::start_at(root, &field.target, &link.far()));
+    let sshd = share(Sshd::start_at(root, &far_side(&link)));
+    let nginx = share(Nginx::start_at(root, &field.target, &far_side(&link)));
     let mut race = Race::new();
     race.enter(spray(&pair, &load, Spray::fixed("4")).entry());
     race.enter(http::curl_256(&field, &nginx));
@@ -104,7 +106,7 @@ fn text_lap(bench: &Bench<'_>, path: LongPath) -> Result<(Lap, Result<f64, Strin
     let ratio = ratio(&pair, &load).map_err(|error| error.brief());
     let mut field = Field::new(root, &load)?;
     field.prefix = link.near();
-    let sshd = share(Sshd::start_at(root, &link.far()));
+    let sshd = share(Sshd::start_at(root, &far_side(&link)));
     let mut race = Race::new();
     let options = args!["--parts", "4", "--format", "csv", "--compress", "auto"];
     race.enter(spray(&pair, &load, options).entry());

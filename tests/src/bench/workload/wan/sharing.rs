@@ -8,12 +8,13 @@ use crate::bench::server::iperf::Iperf;
 use crate::bench::server::program;
 use crate::bench::summary::Spread;
 use crate::bench::table::Table;
-use crate::bench::wan::Ends;
+use crate::bench::wan::far_side;
 use crate::bench::{Bench, BenchError};
 use crate::edge::Running;
 use crate::output::Output;
 use crate::process::Launch;
 use crate::wait::{PATIENCE, poll};
+use crate::wan::{Ends, FAR};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -105,9 +106,9 @@ fn beside(bench: &Bench<'_>, seeds: &mut Seeds, other: Other) -> Result<Shares, 
             Ok(shares)
         }
         Other::Tcp(control) => {
-            let server = Iperf::start_at(root, &ends.link.far())?;
+            let server = Iperf::start_at(root, &far_side(&ends.link))?;
             let (port, seconds) = (server.port().to_string(), span.as_secs().max(1).to_string());
-            let host = ends.link.far().host;
+            let host = FAR;
             let arguments = args!["-c", host, "-p", &port, "-t", &seconds, "-C", control, "-J"];
             let log = root.join("iperf3-client.log");
             let prefix = ends.link.near();
