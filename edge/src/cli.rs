@@ -185,7 +185,8 @@ pub struct PushArgs {
     /// Replace files that exist.
     #[arg(long)]
     pub overwrite: bool,
-    /// Only say how much would be sent: every file is looked at, and no relay is asked anything.
+    /// Only say how much would be sent: every file is opened, but none is read, and no relay is asked
+    /// whether it has it already.
     #[arg(long, conflicts_with = "meta")]
     pub dry_run: bool,
     /// How chunks travel: auto, off or a zstd level from 1 to 19 [default: that of edge.toml].

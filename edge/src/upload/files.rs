@@ -46,8 +46,10 @@ pub(super) enum Task {
 /// A file that could not be sent, and why.
 #[derive(Debug)]
 pub(super) enum FileFault {
-    /// On this side.
+    /// On this side, before it was opened at the relay.
     Source(SourceError),
+    /// On this side, when it was read; it counts among the opened ones, with its length in bytes.
+    Unread { error: SourceError, length: u64 },
     /// On the other side.
     Refused { at: LandingPath, refusal: Refusal },
 }
@@ -77,15 +79,24 @@ pub(super) struct Opener {
     tasks: Option<mpsc::Sender<Task>>,
     notes: mpsc::Sender<Note>,
     untold: VecDeque<Note>,
+    /// Files handed on to be read, and their bytes.
     pub(super) files: u64,
     pub(super) bytes: u64,
     pub(super) unchanged: u64,
     names: Names,
 }
 
-/// Where the files under way are, by their numbers. Shared by who opens and who seals them, so
-/// that it never grows with the push.
-pub(super) type Names = Arc<Mutex<BTreeMap<PartIndex, LandingPath>>>;
+/// The files under way, by their numbers. Shared by who opens and who seals them, so that it never
+/// grows with the push.
+pub(super) type Names = Arc<Mutex<BTreeMap<PartIndex, UnderWay>>>;
+
+/// A file that is opened and not yet committed.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) at: LandingPath,
+    /// In bytes, when it was found.
+    pub(super) length: u64,
+}
 
 /// What is left to walk.
 #[derive(Debug)]
@@ -250,7 +261,7 @@ impl Opener {
         self.files += 1;
         self.bytes += file.fingerprint.size;
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(part, file.at.clone());
+        names.insert(part, UnderWay { at: file.at.clone(), length: file.fingerprint.size });
         Task::Send(file, held)
     }
 }
@@ -325,7 +336,8 @@ pub(super) fn produce(
             Ok(()) => {}
             Err(UploadFault::Source(error)) => {
                 chunker.drop_part()?;
-                let _ = notes.blocking_send(Note::Fault(FileFault::Source(error)));
+                let length = file.fingerprint.size;
+                let _ = notes.blocking_send(Note::Fault(FileFault::Unread { error, length }));
             }
             Err(fault) => return Err(fault),
         }

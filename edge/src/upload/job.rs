@@ -1,8 +1,7 @@
 //! One writing job over any number of sessions: opened, sent, sealed, committed.
 
 use super::fault::UploadFault;
-use super::files::Names;
-use crate::landing::LandingPath;
+use super::files::{Names, UnderWay};
 use skyspray_link::feed::Feed;
 use skyspray_link::request::Exchange;
 use skyspray_link::send::{Lane, SendJob};
@@ -107,7 +106,7 @@ pub(super) struct Sealer {
     page: Vec<PartSeal>,
     job: Option<JobId>,
     /// Files of a push that the relay did not commit, and why.
-    refused: Vec<(Option<LandingPath>, Refusal)>,
+    refused: Vec<(Option<UnderWay>, Refusal)>,
     /// Where the files of a push are, until they are sealed.
     names: Names,
 }
@@ -128,7 +127,7 @@ impl Sealer {
     }
 
     /// Takes what the relay refused so far.
-    pub(super) fn take_refused(&mut self) -> Vec<(Option<LandingPath>, Refusal)> {
+    pub(super) fn take_refused(&mut self) -> Vec<(Option<UnderWay>, Refusal)> {
         std::mem::take(&mut self.refused)
     }
 

@@ -123,14 +123,14 @@ async fn push_files(
     if args.dry_run {
         return survey(ctx, target.to_string(), roots).await;
     }
-    let mut failed = 0;
+    let mut failed = Failed::default();
     let first = send_all(ctx, (args, target), &roots, &mut failed).await;
     let (log, committed, totals) = match first {
         Err(Unsent::Drifted) => {
             let text = "files came or went since the interrupted run; this run starts over, and \
                         what was sent is not sent again";
             ctx.reporter.warn("files-changed", text);
-            failed = 0;
+            failed = Failed::default();
             send_all(ctx, (args, target), &roots, &mut failed).await
         }
         other => other,
@@ -145,7 +145,7 @@ async fn push_files(
         target: target.to_string(),
         files: totals.files,
         files_unchanged: totals.unchanged,
-        files_failed: failed,
+        files_failed: failed.files,
         bytes: totals.bytes,
         seconds: began.elapsed().as_secs_f64(),
         chunks_sent: totals.counters.chunks_sent,
@@ -155,8 +155,9 @@ async fn push_files(
     };
     report(ctx, &done);
     close(ctx, log, &committed, totals.bytes).await?;
-    if failed > 0 {
-        return Err(SomeFailed { failed, files: totals.files + totals.unchanged + failed }.into());
+    if failed.files > 0 {
+        let files = totals.files + totals.unchanged + failed.files;
+        return Err(SomeFailed { failed: failed.files, files }.into());
     }
     Ok(())
 }
@@ -182,7 +183,7 @@ async fn send_all(
     ctx: &Context,
     (args, target): (&PushArgs, &PathTarget),
     roots: &[(LandingPath, PlanePath)],
-    failed: &mut u64,
+    failed: &mut Failed,
 ) -> Result<(JobLog, Committed, Totals), Unsent> {
     let (log, open) = begin(ctx, (args, target), roots).await.map_err(Unsent::Failed)?;
     let walks = roots.iter().map(|(at, below)| Walk::new(at.clone(), below.clone())).collect();
@@ -275,7 +276,28 @@ async fn begin(
     Ok((log, open))
 }
 
-/// What a push amounts to.
+/// Files that are not stored.
+#[derive(Default)]
+struct Failed {
+    files: u64,
+    /// Those of them that were opened at the relay before, and their bytes.
+    opened: u64,
+    opened_bytes: u64,
+}
+
+impl Failed {
+    fn count(&mut self) {
+        self.files += 1;
+    }
+
+    fn count_opened(&mut self, length: u64) {
+        self.count();
+        self.opened += 1;
+        self.opened_bytes += length;
+    }
+}
+
+/// What a push amounts to: what is stored, and what was there before.
 struct Totals {
     files: u64,
     unchanged: u64,
@@ -294,7 +316,7 @@ async fn run(
     args: &PushArgs,
     open: &OpenWrite,
     walks: Vec<Walk>,
-    failed: &mut u64,
+    failed: &mut Failed,
 ) -> Result<(Committed, Totals), UploadFault> {
     let (notes, mut said) = mpsc::channel(NOTES);
     let mut walks = Some(walks);
@@ -317,7 +339,7 @@ async fn run(
         };
         let listen = async {
             while let Some(note) = said.recv().await {
-                *failed += u64::from(show(ctx, note));
+                show(ctx, note, failed);
             }
         };
         let outcome = tokio::select! {
@@ -326,13 +348,13 @@ async fn run(
             error = ctx.connector.keep_identity(&session) => Err(error.into()),
         };
         while let Ok(note) = said.try_recv() {
-            *failed += u64::from(show(ctx, note));
+            show(ctx, note, failed);
         }
         match outcome {
             Ok(committed) => {
                 session.close().await;
-                *failed += refused_at_seal(ctx, &mut state);
-                return Ok((committed, totals(&state)));
+                refused_at_seal(ctx, &mut state, failed);
+                return Ok((committed, totals(&state, failed)));
             }
             Err(fault) if fault.is_passing() => {
                 tracing::info!(error = &fault as &dyn std::error::Error, "session ended");
@@ -405,46 +427,44 @@ fn counters(state: &Option<State>) -> Counters {
     state.as_ref().map(|state| *state.transfer.send.progress().borrow()).unwrap_or_default()
 }
 
-fn totals(state: &Option<State>) -> Totals {
+fn totals(state: &Option<State>, failed: &Failed) -> Totals {
     let counters = counters(state);
     match state {
         Some(State { opener, .. }) => Totals {
-            files: opener.files,
+            files: opener.files - failed.opened,
             unchanged: opener.unchanged,
-            bytes: opener.bytes,
+            bytes: opener.bytes - failed.opened_bytes,
             counters,
         },
         None => Totals { files: 0, unchanged: 0, bytes: 0, counters },
     }
 }
 
-/// Shows a note; `true` when a file failed.
-fn show(ctx: &Context, note: Note) -> bool {
+/// Shows a note, and counts the file when it failed.
+fn show(ctx: &Context, note: Note, failed: &mut Failed) {
     match note {
-        Note::Skipped(text) => {
-            ctx.reporter.warn("skipped", text);
-            false
-        }
+        Note::Skipped(text) => ctx.reporter.warn("skipped", text),
         Note::Fault(FileFault::Source(error)) => {
+            failed.count();
             ctx.reporter.file_error(&error);
-            true
+        }
+        Note::Fault(FileFault::Unread { error, length }) => {
+            failed.count_opened(length);
+            ctx.reporter.file_error(&error);
         }
         Note::Fault(FileFault::Refused { at, refusal }) => {
+            failed.count();
             ctx.reporter.file_error(&FileRefused { at: at.to_string(), source: refusal });
-            true
         }
     }
 }
 
-/// Shows the files the relay had no place for when they were whole.
-fn refused_at_seal(ctx: &Context, state: &mut Option<State>) -> u64 {
-    let Some(State { transfer, opener }) = state else { return 0 };
-    let refused = transfer.sealer.take_refused();
-    let count = refused.len() as u64;
-    for (at, source) in refused {
-        let at = at.map_or_else(String::new, |at| at.to_string());
+/// Shows the files the relay had no place for when they were whole, and counts them.
+fn refused_at_seal(ctx: &Context, state: &mut Option<State>, failed: &mut Failed) {
+    let Some(State { transfer, .. }) = state else { return };
+    for (file, source) in transfer.sealer.take_refused() {
+        failed.count_opened(file.as_ref().map_or(0, |file| file.length));
+        let at = file.map_or_else(String::new, |file| file.at.to_string());
         ctx.reporter.file_error(&FileRefused { at, source });
     }
-    opener.files = opener.files.saturating_sub(count);
-    count
 }

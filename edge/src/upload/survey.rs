@@ -3,12 +3,15 @@
 use super::blocking;
 use super::push::SomeFailed;
 use crate::context::{CommandError, Context};
+use crate::exit::{Exit, Explain};
 use crate::landing::LandingPath;
 use crate::output::Reporter;
 use crate::size::{About, Count};
 use crate::source::{Found, Source, SourceError, Walk};
+use crate::stop::Stop;
 use serde::Serialize;
 use skyspray_wire::name::PlanePath;
+use std::borrow::Cow;
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -24,20 +27,15 @@ struct Survey {
 ///
 /// # Errors
 ///
-/// [`SomeFailed`] when some files could not be sent.
+/// [`SomeFailed`] when some files could not be sent; [`Interrupted`].
 pub(super) async fn survey(
     ctx: &Context,
     target: String,
     roots: Vec<(LandingPath, PlanePath)>,
 ) -> Result<(), CommandError> {
-    let (reporter, mut found) = (ctx.reporter.clone(), Survey { target, ..Survey::default() });
-    let found = blocking(move || {
-        for (at, below) in roots {
-            Walk::new(at, below).for_each(|item| found.count(item, &reporter));
-        }
-        found
-    })
-    .await;
+    let (reporter, stop) = (ctx.reporter.clone(), ctx.stop.clone());
+    let empty = Survey { target, ..Survey::default() };
+    let found = blocking(move || empty.look(roots, &reporter, &stop)).await?;
     let text = format!(
         "{}: would send {}, {}; {} left out, {} failed",
         found.target,
@@ -53,10 +51,42 @@ pub(super) async fn survey(
     }
 }
 
+/// The user interrupted the command.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+impl Explain for Interrupted {
+    fn exit(&self) -> Exit {
+        Exit::Interrupted
+    }
+
+    fn code(&self) -> Cow<'static, str> {
+        "interrupted".into()
+    }
+}
+
 impl Survey {
+    /// Walks and counts until `stop` is asked. Blocks.
+    fn look(
+        mut self,
+        roots: Vec<(LandingPath, PlanePath)>,
+        reporter: &Reporter,
+        stop: &Stop,
+    ) -> Result<Self, Interrupted> {
+        for item in roots.into_iter().flat_map(|(at, below)| Walk::new(at, below)) {
+            if stop.is_requested() {
+                return Err(Interrupted);
+            }
+            self.count(item, reporter);
+        }
+        Ok(self)
+    }
+
     fn count(&mut self, item: Result<Found, SourceError>, reporter: &Reporter) {
         let looked = match item {
-            Ok(Found::File { at, .. }) => Source::look(&at),
+            // Only opening it says whether it can be read.
+            Ok(Found::File { at, .. }) => Source::open(&at).map(|source| source.length()),
             Ok(Found::Skipped { at, reason }) => {
                 self.files_skipped += 1;
                 reporter.warn("skipped", format!("{at} is left out: {reason}"));
@@ -65,14 +95,48 @@ impl Survey {
             Err(error) => Err(error),
         };
         match looked {
-            Ok(state) => {
+            Ok(length) => {
                 self.files += 1;
-                self.bytes += state.size;
+                self.bytes += length;
             }
             Err(error) => {
                 self.files_failed += 1;
                 reporter.file_error(&error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::ZoneName;
+    use crate::output::{Manner, ProgressMode};
+    use crate::stop;
+    use skyspray_link::seam::files::{Caching, MemoryTree, RelPath, Tree};
+    use std::io;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_survey_ends_when_it_is_interrupted() {
+        let tree: Arc<dyn Tree> = Arc::new(MemoryTree::new(1 << 20));
+        for name in ["a", "b"] {
+            tree.create_new(&RelPath::parse(name).unwrap(), 0o600, Caching::Buffered).unwrap();
+        }
+        let zone = ZoneName::parse("lz").unwrap();
+        let roots = || {
+            let (zone, tree) = (zone.clone(), Arc::clone(&tree));
+            let at = LandingPath { zone, tree, path: RelPath::default() };
+            vec![(at, PlanePath::default())]
+        };
+        let (sender, stop) = stop::channel();
+        let nowhere = (Box::new(io::sink()) as _, Box::new(io::sink()) as _);
+        let reporter = Reporter::with_streams(Manner::default(), ProgressMode::None, nowhere);
+
+        let found = Survey::default().look(roots(), &reporter, &stop).unwrap();
+        assert_eq!(found.files, 2);
+        sender.stop();
+        let interrupted = Survey::default().look(roots(), &reporter, &stop).unwrap_err();
+        assert_eq!(interrupted.exit(), Exit::Interrupted);
     }
 }

@@ -4,6 +4,7 @@ mod api;
 mod bounded_memory;
 mod demo;
 mod despray_shapes;
+mod dry_run;
 mod file_copy;
 mod formats;
 mod generations;
