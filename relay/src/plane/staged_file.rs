@@ -1,13 +1,10 @@
 //! The staging file of a part on a file plane: the open handle it is written through.
 
 use super::{PartTarget, PlaneError};
-use skyspray_link::seam::files::{BUFFER_ALIGNMENT, Caching, Cause, File, FileError, Tree};
+use skyspray_link::seam::files::{BulkFile, Cause, File, FileError, Tree};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-
-/// Shortest write that goes past the page cache, in bytes.
-const DIRECT_BYTES_MIN: usize = 256 * 1024;
 
 /// Shortest part whose writes go past the page cache, in bytes: each such write waits for the disk,
 /// while shorter parts are written back together by the sync of their group.
@@ -34,10 +31,8 @@ const SETTLED: u8 = 3;
 /// never be reported.
 pub(super) struct StagedFile {
     tree: Arc<dyn Tree>,
-    file: Arc<dyn File>,
-    /// Another handle of the same file, past the page cache; opened with the first write that can
-    /// use it, `None` where the file system has no such access.
-    direct: OnceLock<Option<Arc<dyn File>>>,
+    /// One sync of it covers what was written past the page cache and through it.
+    bulk: BulkFile,
     target: PartTarget,
     /// The part's length, where it is known from the start.
     length: Option<u64>,
@@ -60,9 +55,9 @@ impl StagedFile {
         length: Option<u64>,
     ) -> Self {
         let (named, spent) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (direct, content) = (OnceLock::new(), AtomicU8::new(PARTIAL));
-        let writes = AtomicU32::new(0);
-        Self { tree, file, direct, target, length, content, writes, named, spent }
+        let (content, writes) = (AtomicU8::new(PARTIAL), AtomicU32::new(0));
+        let bulk = BulkFile::for_writing(&tree, target.staging(), file);
+        Self { tree, bulk, target, length, content, writes, named, spent }
     }
 
     /// The part and where it goes.
@@ -74,40 +69,32 @@ impl StagedFile {
     ///
     /// # Errors
     ///
-    /// [`PlaneError::Full`] and [`PlaneError::Abandoned`]: the part must begin anew. After
-    /// [`PlaneError::Io`] the same bytes may be written again.
+    /// [`PlaneError::Full`] and [`PlaneError::Abandoned`]: the part must begin anew, also when another
+    /// file was found under the staging name. After [`PlaneError::Io`] the same bytes may be written
+    /// again.
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), PlaneError> {
         self.check()?;
-        let file = self.direct_for(bytes, offset).unwrap_or(&self.file);
-        let written = file.write_all_at(bytes, offset).map_err(|error| match error.cause {
+        let is_short = self.length.is_some_and(|length| length < DIRECT_LENGTH_MIN);
+        let written = if is_short {
+            self.file().write_all_at(bytes, offset)
+        } else {
+            self.bulk.write_at(bytes, offset)
+        };
+        let written = written.map_err(|error| match error.cause {
             Cause::NoSpace | Cause::Abandoned => self.abandon(error),
             _ => error.into(),
         });
+        if self.bulk.has_lost_name() {
+            // The bytes are where no reader will find them.
+            self.spent.store(true, Ordering::Release);
+            self.check()?;
+        }
         // A second write may still be under way when the sync after this one ends.
         let alone = self.writes.fetch_add(1, Ordering::AcqRel) == 0;
         let all = offset == 0 && self.length == Some(bytes.len() as u64);
         let content = if alone && all && written.is_ok() { WHOLE } else { PARTIAL };
         self.content.store(content, Ordering::Release);
         written
-    }
-
-    /// The handle past the page cache, where these bytes can go that way: the copy into fresh pages
-    /// is the largest single cost of a bulk write, and the sync after it has nothing left to do.
-    /// One sync of the file covers both ways.
-    fn direct_for(&self, bytes: &[u8], offset: u64) -> Option<&Arc<dyn File>> {
-        let whole = bytes.len() >= DIRECT_BYTES_MIN
-            && self.length.is_none_or(|length| length >= DIRECT_LENGTH_MIN)
-            && bytes.len().is_multiple_of(BUFFER_ALIGNMENT)
-            && offset.is_multiple_of(BUFFER_ALIGNMENT as u64)
-            && bytes.as_ptr().align_offset(BUFFER_ALIGNMENT) == 0;
-        if !whole {
-            return None;
-        }
-        let open = || {
-            let file = self.tree.open_write(self.target.staging(), Caching::Direct).ok()?;
-            file.direct_alignment().is_some_and(|needed| needed <= BUFFER_ALIGNMENT).then_some(file)
-        };
-        self.direct.get_or_init(open).as_ref()
     }
 
     /// Makes all bytes written so far durable, and the staging name with them.
@@ -139,7 +126,7 @@ impl StagedFile {
         if self.content.load(Ordering::Acquire) != WHOLE {
             return Ok(());
         }
-        self.file.set_mode(STORED_MODE)?;
+        self.file().set_mode(STORED_MODE)?;
         let moved = (Ordering::AcqRel, Ordering::Relaxed);
         let _ = self.content.compare_exchange(WHOLE, SYNCING, moved.0, moved.1);
         Ok(())
@@ -148,7 +135,7 @@ impl StagedFile {
     /// The sync of this file alone, after [`StagedFile::begin_sync`].
     pub(super) fn sync_content(&self) -> Result<(), PlaneError> {
         let whole = self.content.load(Ordering::Acquire) == SYNCING;
-        let synced = if whole { self.file.sync_all() } else { self.file.sync_data() };
+        let synced = if whole { self.file().sync_all() } else { self.file().sync_data() };
         synced.map_err(|error| self.abandon(error))
     }
 
@@ -175,7 +162,7 @@ impl StagedFile {
     }
 
     pub(super) fn file(&self) -> &Arc<dyn File> {
-        &self.file
+        self.bulk.file()
     }
 
     pub(super) fn check(&self) -> Result<(), PlaneError> {
@@ -189,7 +176,7 @@ impl StagedFile {
     pub(super) fn abandon(&self, error: FileError) -> PlaneError {
         if !self.spent.swap(true, Ordering::AcqRel)
             && let (Ok(mine), Ok(there)) =
-                (self.file.metadata(), self.tree.metadata(self.target.staging()))
+                (self.file().metadata(), self.tree.metadata(self.target.staging()))
             && (mine.device, mine.inode) == (there.device, there.inode)
             && let Err(leftover) = self.tree.remove_file(self.target.staging())
         {
@@ -209,5 +196,97 @@ impl fmt::Debug for StagedFile {
             .field("named", &self.named)
             .field("spent", &self.spent)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skyspray_link::seam::files::{
+        AlignedBuf, Caching, MemoryTree, OsTree, RelPath, Replace, Tree,
+    };
+    use skyspray_wire::ids::{JobId, PartIndex};
+
+    const MIB: usize = 1 << 20;
+
+    fn trees() -> [(Arc<dyn Tree>, Option<tempfile::TempDir>); 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = OsTree::open(directory.path()).unwrap();
+        [(Arc::new(disk), Some(directory)), (Arc::new(MemoryTree::new(64 << 20)), None)]
+    }
+
+    /// A staged part of `length` bytes.
+    fn staged(tree: &Arc<dyn Tree>, length: u64) -> StagedFile {
+        let to = RelPath::parse("part").unwrap();
+        let target = PartTarget::try_new(JobId([7; 16]), PartIndex(0), to).unwrap();
+        let file = tree.create_new(target.staging(), 0o600, Caching::Buffered).unwrap();
+        StagedFile::begun(Arc::clone(tree), file, target, Some(length))
+    }
+
+    #[test]
+    fn a_staging_name_that_became_another_file_fails_the_part_and_leaves_that_file_alone() {
+        for (tree, _directory) in trees() {
+            let part = staged(&tree, 4 * MIB as u64);
+            part.write_at(&[1; 1000], 0).unwrap();
+            let other = RelPath::parse("other").unwrap();
+            let found = tree.create_new(&other, 0o600, Caching::Buffered).unwrap();
+            found.write_all_at(b"another's", 0).unwrap();
+            tree.rename(&other, part.target().staging(), Replace::Existing).unwrap();
+
+            let error = part.write_at(&AlignedBuf::new(MIB), MIB as u64).unwrap_err();
+
+            assert!(matches!(error, PlaneError::Abandoned { source: None, .. }), "{error:?}");
+            assert!(matches!(part.sync().unwrap_err(), PlaneError::Abandoned { .. }));
+            let metadata = tree.metadata(part.target().staging()).unwrap();
+            assert_eq!(metadata.len, 9, "the other file is as it was: {tree:?}");
+        }
+    }
+
+    #[test]
+    fn a_staging_name_that_is_gone_fails_the_part() {
+        for (tree, _directory) in trees() {
+            let part = staged(&tree, 4 * MIB as u64);
+            tree.remove_file(part.target().staging()).unwrap();
+
+            let error = part.write_at(&AlignedBuf::new(MIB), 0).unwrap_err();
+
+            assert!(matches!(error, PlaneError::Abandoned { source: None, .. }), "{error:?}");
+            assert!(part.check().is_err());
+        }
+    }
+
+    #[test]
+    fn a_short_part_is_written_by_the_handle_that_made_it() {
+        for (tree, _directory) in trees() {
+            let length = MIB / 2;
+            let part = staged(&tree, length as u64);
+            tree.remove_file(part.target().staging()).unwrap();
+
+            // Looking for the name once more would find it gone.
+            part.write_at(&AlignedBuf::new(length), 0).unwrap();
+
+            assert_eq!(part.file().metadata().unwrap().len, length as u64);
+        }
+    }
+
+    #[test]
+    fn writes_past_and_through_the_page_cache_are_one_file() {
+        for (tree, _directory) in trees() {
+            let part = staged(&tree, 2 * MIB as u64 + 5);
+            let mut block = AlignedBuf::new(MIB);
+            for (number, value) in [1_u8, 2].into_iter().enumerate() {
+                block.fill(value);
+                part.write_at(&block, (number * MIB) as u64).unwrap();
+            }
+            part.write_at(&[3; 5], 2 * MIB as u64).unwrap();
+            part.sync().unwrap();
+
+            let mut content = vec![0; 2 * MIB + 9];
+            let read = part.file().read_at(&mut content, 0).unwrap();
+            assert_eq!(read, 2 * MIB + 5);
+            assert!(content[..MIB].iter().all(|&byte| byte == 1), "{tree:?}");
+            assert!(content[MIB..2 * MIB].iter().all(|&byte| byte == 2), "{tree:?}");
+            assert_eq!(content[2 * MIB..read], [3; 5]);
+        }
     }
 }

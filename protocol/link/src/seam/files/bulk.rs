@@ -4,7 +4,7 @@
 //! moving much data once, and the sync after direct writes has next to nothing left to do.
 
 use super::buffer::BUFFER_ALIGNMENT;
-use super::{Caching, File, FileError, RelPath, Tree};
+use super::{Caching, Cause, File, FileError, RelPath, Tree};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -23,9 +23,17 @@ pub struct BulkFile {
     path: RelPath,
     access: Access,
     file: Arc<dyn File>,
-    /// Another handle of the same file, past the page cache; opened with the first access that can
-    /// use it, `None` where there is no such access.
-    direct: OnceLock<Option<Arc<dyn File>>>,
+    /// Opened with the first access that can use it.
+    direct: OnceLock<Direct>,
+}
+
+/// Another handle of the same file, past the page cache.
+enum Direct {
+    Open(Arc<dyn File>),
+    /// There is no such access.
+    Unavailable,
+    /// The name is another file's by now, or nobody's.
+    NameLost,
 }
 
 /// What the file was opened for.
@@ -133,21 +141,40 @@ impl BulkFile {
         direct.write_all_at(&buffer[to..to + length], blocks.start)
     }
 
+    /// Whether the name was another file's, or nobody's, when it was opened once more for direct
+    /// access. What is written goes to the file that was opened first all the same, which nobody
+    /// finds by this name.
+    pub fn has_lost_name(&self) -> bool {
+        matches!(self.direct.get(), Some(Direct::NameLost))
+    }
+
     fn direct(&self) -> Option<&Arc<dyn File>> {
-        let open = || {
-            let direct = match self.access {
-                Access::Read => self.tree.open_read_direct(&self.path),
-                Access::Write => self.tree.open_write(&self.path, Caching::Direct),
-            };
-            let direct = direct.ok()?;
-            direct.direct_alignment().filter(|&needed| needed <= BUFFER_ALIGNMENT)?;
-            // The name may be another file's by now.
-            let [own, found] =
-                [&self.file, &direct].map(|file| Some(file.metadata().ok()?.fingerprint()));
-            let (own, found) = (own?, found?);
-            ((own.device, own.inode) == (found.device, found.inode)).then_some(direct)
+        match self.direct.get_or_init(|| self.open_direct()) {
+            Direct::Open(file) => Some(file),
+            Direct::Unavailable | Direct::NameLost => None,
+        }
+    }
+
+    fn open_direct(&self) -> Direct {
+        let direct = match self.access {
+            Access::Read => self.tree.open_read_direct(&self.path),
+            Access::Write => self.tree.open_write(&self.path, Caching::Direct),
         };
-        self.direct.get_or_init(open).as_ref()
+        let direct = match direct {
+            Ok(direct) => direct,
+            Err(error) if error.cause == Cause::Missing => return Direct::NameLost,
+            Err(_) => return Direct::Unavailable,
+        };
+        let (Ok(own), Ok(found)) = (self.file.metadata(), direct.metadata()) else {
+            return Direct::Unavailable;
+        };
+        if (own.device, own.inode) != (found.device, found.inode) {
+            return Direct::NameLost;
+        }
+        match direct.direct_alignment() {
+            Some(needed) if needed <= BUFFER_ALIGNMENT => Direct::Open(direct),
+            _ => Direct::Unavailable,
+        }
     }
 }
 
@@ -228,7 +255,8 @@ mod tests {
         assert!(bulk.direct.get().is_none(), "too little for it");
         bulk.write_from(&mut buffer, 1..MIB, 1).unwrap();
 
-        assert_eq!(bulk.direct.get().unwrap().is_some(), can);
+        assert_eq!(matches!(bulk.direct.get().unwrap(), Direct::Open(_)), can);
+        assert!(!bulk.has_lost_name());
     }
 
     #[test]
@@ -243,6 +271,23 @@ mod tests {
             bulk.write_at(&AlignedBuf::new(MIB), 0).unwrap();
 
             assert_eq!(tree.metadata(&path()).unwrap().len, 0, "the other file is left alone");
+            assert_eq!(bulk.file().metadata().unwrap().len, MIB as u64);
+            assert!(bulk.has_lost_name());
+        }
+    }
+
+    #[test]
+    fn a_file_whose_name_is_gone_is_told_from_one_without_direct_access() {
+        for (tree, _directory) in trees() {
+            let file = tree.create_new(&path(), 0o644, Caching::Buffered).unwrap();
+            let bulk = BulkFile::for_writing(&tree, &path(), file);
+            bulk.write_at(&[1; 100], 0).unwrap();
+            tree.remove_file(&path()).unwrap();
+            assert!(!bulk.has_lost_name(), "nobody has looked");
+
+            bulk.write_at(&AlignedBuf::new(MIB), 0).unwrap();
+
+            assert!(bulk.has_lost_name());
             assert_eq!(bulk.file().metadata().unwrap().len, MIB as u64);
         }
     }
