@@ -10,6 +10,7 @@ mod generation;
 mod listen;
 mod plane_files;
 mod range;
+mod seats;
 mod split_points;
 mod stall;
 mod tls;

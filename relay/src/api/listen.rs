@@ -1,11 +1,12 @@
 //! The listener of the HTTP interface, and its connections: how many, how large, how slow.
 
+use super::seats::{Seat, Seats, seated};
 use super::stall::Unstalled;
 use super::tls::{Tls, TlsFiles, TlsFilesError};
 use super::{Api, router};
 use crate::config::{ApiProtection, RelayDir, RelaySettings};
 use crate::state::blocking;
-use axum::Router;
+use axum::{Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -17,19 +18,19 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at once; more wait until one ends.
+/// Connections at once; for one more the longest idle one ends.
 const CONNECTIONS_MAX: usize = 256;
 
 /// How long a client may take for a TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a client may take for the head of a request, and a connection may be idle.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a client may take for [`STALL_BYTES`] of what is sent to it.
 const STALL_DEADLINE: Duration = Duration::from_secs(60);
@@ -118,14 +119,14 @@ impl ApiListener {
     /// Serves until `stop` says so, and lets responses end for a while then.
     pub(crate) async fn serve(mut self, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
         let router = router(api);
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let seats = Seats::new(CONNECTIONS_MAX);
         let mut connections = JoinSet::new();
         let mut ticks = interval(TLS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let free = async {
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (slot.expect("it is never closed"), self.socket.accept().await)
+                let slot = seats.free().await;
+                (slot, self.socket.accept().await)
             };
             tokio::select! {
                 (slot, accepted) = free => match accepted {
@@ -135,7 +136,7 @@ impl ApiListener {
                             router: router.clone(),
                             stop: stop.clone(),
                             peer,
-                            _slot: slot,
+                            seat: seats.take(slot),
                         };
                         connections.spawn(connection.serve(stream));
                     }
@@ -178,16 +179,24 @@ struct Connection {
     router: Router,
     stop: watch::Receiver<bool>,
     peer: SocketAddr,
-    _slot: OwnedSemaphorePermit,
+    seat: Arc<Seat>,
 }
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
+        let (peer, seat) = (self.peer, Arc::clone(&self.seat));
+        tokio::select! {
+            () = self.carry(stream) => {}
+            () = seat.given_up() => tracing::debug!(%peer, "an idle HTTP connection made room"),
+        }
+    }
+
+    async fn carry(self, stream: TcpStream) {
         let peer = self.peer;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
         }
-        let stream = Unstalled::new(stream, STALL_DEADLINE, STALL_BYTES);
+        let stream = self.seat.watch(Unstalled::new(stream, STALL_DEADLINE, STALL_BYTES));
         let Some(acceptor) = self.acceptor.clone() else {
             return self.answer(stream).await;
         };
@@ -205,7 +214,9 @@ impl Connection {
             .header_read_timeout(HEAD_DEADLINE)
             .max_headers(HEAD_FIELDS_MAX)
             .max_buf_size(HEAD_BYTES_MAX);
-        let service = TowerToHyperService::new(self.router);
+        let seat = Arc::clone(&self.seat);
+        let router = self.router.layer(middleware::from_fn_with_state(seat, seated));
+        let service = TowerToHyperService::new(router);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -18,6 +18,8 @@ use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -249,6 +251,27 @@ fn nobody_without_a_token_that_allows_it_gets_anything() {
         (&reads[0]["target"], &reads[0]["detail"]["api_token"]),
         (&json!("acme::b"), &json!("reader"))
     );
+}
+
+#[test]
+fn idle_connections_make_room_one_by_one_for_those_that_ask() {
+    let (pair, _) = pair();
+    let address = pair.relay.http_address();
+    let idle: Vec<_> = (0..256).map(|_| TcpStream::connect(&address).unwrap()).collect();
+
+    let anybody = Http { address, token: None };
+    for _ in 0..3 {
+        assert_eq!(anybody.get("/healthz", &[]).status, 204);
+    }
+
+    // Had they all been closed for their time, or none for those that ask, this would not hold.
+    let is_open = |stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let read = (&*stream).read(&mut [0; 1]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    let closed = idle.iter().filter(|stream| !is_open(stream)).count();
+    assert!((1..=16).contains(&closed), "{closed} of 256 idle connections were closed");
 }
 
 #[test]
