@@ -8,6 +8,7 @@ use crate::durable::{read_file, write_file};
 use crate::size::ByteSize;
 use serde::{Deserialize, Serialize};
 use skyspray_certs::RelayAddress;
+use skyspray_link::mtu::Mtu;
 use skyspray_link::seam::files::{Cause, OsTree, RelPath, Replace, RootError, Tree};
 use std::fmt;
 use std::fs::DirBuilder;
@@ -148,11 +149,13 @@ pub struct Limits {
     pub memory: ByteSize,
     /// How chunks are compressed unless the command says otherwise.
     pub compress: Compress,
+    /// How long packets may become.
+    pub mtu: Mtu,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: ByteSize(128 << 20), compress: Compress::Auto }
+        Self { memory: ByteSize(128 << 20), compress: Compress::Auto, mtu: Mtu::default() }
     }
 }
 

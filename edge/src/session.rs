@@ -133,7 +133,7 @@ impl Connector {
             addresses: config.relay_addresses.clone(),
             clock: Arc::clone(&host.clock),
             random: Arc::clone(&host.random),
-            sockets: host.sockets.clone(),
+            sockets: host.sockets.clone().with_mtu(config.limits.mtu),
         })
     }
 

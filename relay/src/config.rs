@@ -27,6 +27,7 @@ use crate::catalogue::{CatalogueUrl, CatalogueUrlError};
 use serde::Deserialize;
 use skyspray_certs::address::{RelayAddress, RelayAddressError};
 use skyspray_certs::trust_domain::{TrustDomain, TrustDomainError};
+use skyspray_link::mtu::{Mtu, MtuError};
 use skyspray_wire::name::{LabelError, PlaneName};
 use std::collections::BTreeMap;
 use std::io;
@@ -84,11 +85,14 @@ pub struct LimitsTable {
     pub sessions_max: u32,
     /// Sessions of one agent at once.
     pub sessions_per_agent: u32,
+    /// The longest packet that is tried on a path, in bytes of UDP payload.
+    pub mtu: u32,
 }
 
 impl Default for LimitsTable {
     fn default() -> Self {
-        Self { memory: Size(128 << 20), sessions_max: 256, sessions_per_agent: 4 }
+        let mtu = Mtu::default().bytes().into();
+        Self { memory: Size(128 << 20), sessions_max: 256, sessions_per_agent: 4, mtu }
     }
 }
 
@@ -142,6 +146,8 @@ pub struct Limits {
     pub sessions_max: NonZeroU32,
     /// Sessions of one agent at once.
     pub sessions_per_agent: NonZeroU32,
+    /// How long packets may become.
+    pub mtu: Mtu,
 }
 
 /// Most addresses that edges are told: as many as an answer to an enrollment has room for.
@@ -260,6 +266,13 @@ pub enum ConfigError {
     Zero {
         /// The key.
         key: &'static str,
+    },
+    /// Packets that are too short or too long.
+    #[error("[limits] cannot be used")]
+    Mtu {
+        /// What is wrong with it.
+        #[from]
+        source: MtuError,
     },
     /// The name of a plane breaks the rules.
     #[error("plane has an unusable name")]
@@ -430,6 +443,7 @@ impl TryFrom<LimitsTable> for Limits {
                 "limits.sessions_per_agent",
                 table.sessions_per_agent,
             )?,
+            mtu: Mtu::try_new(table.mtu)?,
         })
     }
 }

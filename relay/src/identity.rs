@@ -158,10 +158,13 @@ mod tests {
     use skyspray_certs::tls::edge_enroll_config;
     use skyspray_certs::trust_domain::TrustDomain;
     use skyspray_link::endpoint::{DIAL_DEADLINE, Dialler, UdpSocket};
+    use skyspray_link::mtu::Mtu;
     use skyspray_link::seam::ManualClock;
     use skyspray_link::session::{Session, SessionError};
     use skyspray_tests::server::udp_switch::UdpSwitch;
+    use skyspray_tests::wait;
     use std::net::SocketAddr;
+    use std::ops::RangeInclusive;
     use std::path::Path;
     use tokio::task::JoinSet;
     use tokio::time::timeout;
@@ -268,14 +271,51 @@ mod tests {
     }
 
     async fn dial(identity: &RelayIdentity, to: SocketAddr) -> (Dialler, Session) {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        dial_from(socket, identity, to).await
+    }
+
+    async fn dial_from(
+        socket: UdpSocket,
+        identity: &RelayIdentity,
+        to: SocketAddr,
+    ) -> (Dialler, Session) {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + START));
         let tls = edge_enroll_config(&[identity.pin()], identity.trust_domain(), tls_clock(clock))
             .unwrap();
-        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let dialler = Dialler::try_new(socket).unwrap();
         let name = identity.trust_domain().relay_name();
         let session = dialler.dial(to, &name, tls).await.unwrap();
         (dialler, session)
+    }
+
+    /// The longest packets that relay and edge come to on a path that carries all of them, with these
+    /// bounds.
+    async fn longest(relay: Mtu, edge: Mtu, expected: [RangeInclusive<u16>; 2]) {
+        let (_root, [dir, _], identity) = replicas();
+        std::fs::create_dir_all(dir.state()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + START));
+        let socket = || UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let sockets = (socket(), socket().with_mtu(relay));
+        let (_, listener) = listeners(&dir, &identity, sockets, &clock).unwrap();
+        let address = listener.local_address().unwrap();
+        let accepting = async { listener.accept().await.unwrap().complete().await.unwrap() };
+        let dialling = dial_from(socket().with_mtu(edge), &identity, address);
+        let (accepted, (_dialler, dialled)) = tokio::join!(accepting, dialling);
+
+        wait::until("packets grew", wait::PATIENCE, || {
+            expected[0].contains(&accepted.path().mtu) && expected[1].contains(&dialled.path().mtu)
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn packets_grow_to_the_bound_that_was_set_on_both_sides() {
+        let within = |bound: Mtu| bound.bytes() - 20..=bound.bytes();
+        let (default, jumbo) = (Mtu::default(), Mtu::MAX);
+        longest(jumbo, jumbo, [within(jumbo), within(jumbo)]).await;
+        longest(default, default, [within(default), within(default)]).await;
+        // A peer that was told nothing takes what fits into Ethernet.
+        longest(default, jumbo, [within(default), 1453..=1472]).await;
     }
 
     /// Directories of two replicas, and the identity they share.

@@ -150,7 +150,8 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     raise_open_files();
     let _lock = lock(&dir)?;
     let identity = identity::at_start(&dir, &settings, clock.now())?;
-    let sockets = (UdpSocket::bind(settings.listen)?, UdpSocket::bind(settings.enroll_listen)?);
+    let data = UdpSocket::bind(settings.listen)?.with_mtu(settings.limits.mtu);
+    let sockets = (data, UdpSocket::bind(settings.enroll_listen)?);
     let (data, enrolling) = identity::listeners(&dir, &identity, sockets, &clock)?;
     let api = ApiListener::bind(&dir, &settings).await?;
     let running = RunningAddresses {

@@ -4,6 +4,7 @@ use super::{FILE_BYTES_MAX, MEMORY_MIN};
 use crate::exit::{Exit, Explain};
 use crate::landing::ZoneName;
 use crate::size::ByteSize;
+use skyspray_link::mtu::MtuError;
 use skyspray_link::seam::files::{FileError, RootError};
 use std::borrow::Cow;
 use std::io;
@@ -81,6 +82,12 @@ pub enum ConfigError {
     MemoryTooSmall {
         /// The value found.
         found: ByteSize,
+    },
+    /// Packets that are too short or too long.
+    #[error("limits is not usable")]
+    Mtu {
+        /// What is wrong with it.
+        source: MtuError,
     },
     /// A path cannot be written into a TOML file.
     #[error("configuration cannot be written to {}", path.display())]

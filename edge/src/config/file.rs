@@ -7,6 +7,7 @@ use crate::landing::ZoneName;
 use crate::size::ByteSize;
 use serde::{Deserialize, Serialize};
 use skyspray_certs::RelayAddress;
+use skyspray_link::mtu::Mtu;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -29,12 +30,13 @@ struct RelayTable {
 struct LimitsTable {
     memory: ByteSize,
     compress: Compress,
+    mtu: u32,
 }
 
 impl Default for LimitsTable {
     fn default() -> Self {
-        let Limits { memory, compress } = Limits::default();
-        Self { memory, compress }
+        let Limits { memory, compress, mtu } = Limits::default();
+        Self { memory, compress, mtu: mtu.bytes().into() }
     }
 }
 
@@ -90,10 +92,11 @@ impl TryFrom<EdgeFile> for EdgeConfig {
     type Error = ConfigError;
 
     fn try_from(file: EdgeFile) -> Result<Self, ConfigError> {
-        let LimitsTable { memory, compress } = file.limits;
+        let LimitsTable { memory, compress, mtu } = file.limits;
         if memory < MEMORY_MIN {
             return Err(ConfigError::MemoryTooSmall { found: memory });
         }
+        let mtu = Mtu::try_new(mtu).map_err(|source| ConfigError::Mtu { source })?;
         let zones = file
             .landing_zone
             .into_iter()
@@ -112,7 +115,7 @@ impl TryFrom<EdgeFile> for EdgeConfig {
         Ok(Self {
             relay_addresses: file.relay.addresses,
             zones: ZoneConfig::check_all(zones)?,
-            limits: Limits { memory, compress },
+            limits: Limits { memory, compress, mtu },
         })
     }
 }
@@ -127,10 +130,10 @@ impl From<&EdgeConfig> for EdgeFile {
             };
             (zone.name.clone(), ZoneTable { path: zone.path.clone(), allow, umask: zone.umask })
         };
-        let Limits { memory, compress } = config.limits;
+        let Limits { memory, compress, mtu } = config.limits;
         Self {
             relay: RelayTable { addresses: config.relay_addresses.clone() },
-            limits: LimitsTable { memory, compress },
+            limits: LimitsTable { memory, compress, mtu: mtu.bytes().into() },
             landing_zone: config.zones.iter().map(zone).collect(),
         }
     }

@@ -25,7 +25,7 @@ fn every_key_is_read() {
          [landing_zone.out]\npath = '/data/out'\nallow = ['write', 'read']\n\
          [landing_zone.in]\npath = '/data/in'\n\
          [landing_zone.drop]\npath = '/data/drop'\nallow = ['write']\n\
-         [limits]\nmemory = '64MiB'\ncompress = 3\n",
+         [limits]\nmemory = '64MiB'\ncompress = 3\nmtu = 6500\n",
     )
     .unwrap();
 
@@ -41,12 +41,14 @@ fn every_key_is_read() {
             zone("out", "/data/out", Access::ReadWrite),
         ]
     );
-    assert_eq!(config.limits, Limits { memory: ByteSize(64 << 20), compress: Compress::Level(3) });
+    let (memory, mtu) = (ByteSize(64 << 20), Mtu::MAX);
+    assert_eq!(config.limits, Limits { memory, compress: Compress::Level(3), mtu });
 }
 
 #[test]
 fn an_empty_file_has_the_defaults() {
-    let limits = Limits { memory: ByteSize(128 << 20), compress: Compress::Auto };
+    let mtu = Mtu::try_new(1452).unwrap();
+    let limits = Limits { memory: ByteSize(128 << 20), compress: Compress::Auto, mtu };
     let expected = EdgeConfig { relay_addresses: Vec::new(), zones: Vec::new(), limits };
 
     assert_eq!(parse("").unwrap(), expected);
@@ -71,6 +73,11 @@ fn values_that_cannot_be_used_are_refused_with_what_was_expected() {
         refused("[limits]\nmemory = '1MiB'\n"),
         "limits.memory is 1MiB, expected at least 16MiB"
     );
+    for mtu in [1199, 6501, 9000] {
+        let error = parse(&format!("[limits]\nmtu = {mtu}\n")).unwrap_err();
+        let found = Chain(&error).to_string();
+        assert!(found.ends_with(&format!("mtu is {mtu}, expected 1200 to 6500")), "{found}");
+    }
     for umask in ["22", "0o22", "0700", "029", "x", "+22", "00022"] {
         let message = refused(&format!("[landing_zone.a]\npath = '/a'\numask = '{umask}'\n"));
         assert!(message.contains(&format!("umask \"{umask}\" is not three octal")), "{message}");

@@ -4,6 +4,7 @@ use super::error::{ConnectError, handshake_fault};
 use rustls::ClientConfig;
 use skyspray_certs::{RelayAddress, TrustDomain};
 use skyspray_link::endpoint::{DIAL_DEADLINE, Dialler, EndpointError, UdpSocket};
+use skyspray_link::mtu::Mtu;
 use skyspray_link::session::{CloseCode, Session};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -29,7 +30,10 @@ type Bind = dyn Fn(SocketAddr) -> Result<UdpSocket, EndpointError> + Send + Sync
 
 /// Makes UDP sockets: those of the host, or of a simulated network.
 #[derive(Clone)]
-pub struct SocketFactory(Arc<Bind>);
+pub struct SocketFactory {
+    bind: Arc<Bind>,
+    mtu: Mtu,
+}
 
 impl SocketFactory {
     /// Sockets of this host.
@@ -41,7 +45,13 @@ impl SocketFactory {
     pub fn new(
         bind: impl Fn(SocketAddr) -> Result<UdpSocket, EndpointError> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(bind))
+        Self { bind: Arc::new(bind), mtu: Mtu::default() }
+    }
+
+    /// Sockets whose packets may become that long.
+    #[must_use]
+    pub fn with_mtu(self, mtu: Mtu) -> Self {
+        Self { mtu, ..self }
     }
 
     /// A socket from which `peer` can be reached, on a port of the system's choice.
@@ -54,7 +64,7 @@ impl SocketFactory {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        (self.0)(SocketAddr::new(any, 0))
+        (self.bind)(SocketAddr::new(any, 0)).map(|socket| socket.with_mtu(self.mtu))
     }
 }
 

@@ -1,12 +1,15 @@
 //! Endpoints: sockets, transport settings, dialling and accepting.
 
 use crate::congestion::Fill;
+use crate::mtu::Mtu;
 use crate::replica::{self, ListenerSecrets};
 use crate::session::{Session, SessionError};
 use crate::socket::JoiningSocket;
 use quinn::crypto::HandshakeTokenKey;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{EndpointConfig, IdleTimeout, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TokioRuntime, TransportConfig, VarInt,
+};
 use skyspray_wire::limits::{DATA_STREAMS_MAX, REQUEST_STREAMS_MAX};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
@@ -106,9 +109,12 @@ pub enum EndpointError {
     },
 }
 
-/// A UDP socket, real or simulated.
+/// A UDP socket, real or simulated, and how long packets on it may become.
 #[derive(Clone, Debug)]
-pub struct UdpSocket(Arc<dyn quinn::AsyncUdpSocket>);
+pub struct UdpSocket {
+    socket: Arc<dyn quinn::AsyncUdpSocket>,
+    mtu: Mtu,
+}
 
 impl UdpSocket {
     /// A socket of this host. Must be called inside a tokio runtime.
@@ -132,12 +138,19 @@ impl UdpSocket {
             }
             Ok(JoiningSocket::new(socket.into())?)
         };
-        bound().map(Self).map_err(|source| EndpointError::Bind { address, source })
+        let socket = bound().map_err(|source| EndpointError::Bind { address, source })?;
+        Ok(Self::from_abstract(socket))
+    }
+
+    /// The socket with another bound of its packets.
+    #[must_use]
+    pub fn with_mtu(self, mtu: Mtu) -> Self {
+        Self { mtu, ..self }
     }
 
     /// A socket of a simulated network.
     pub fn from_abstract(socket: Arc<dyn quinn::AsyncUdpSocket>) -> Self {
-        Self(socket)
+        Self { socket, mtu: Mtu::default() }
     }
 }
 
@@ -146,6 +159,7 @@ impl UdpSocket {
 pub struct Listener {
     endpoint: quinn::Endpoint,
     tokens: Option<Arc<dyn HandshakeTokenKey>>,
+    mtu: Mtu,
 }
 
 impl fmt::Debug for Listener {
@@ -181,20 +195,22 @@ impl Listener {
     }
 
     fn with_endpoint(
-        endpoint: EndpointConfig,
+        mut endpoint: EndpointConfig,
         tokens: Option<Arc<dyn HandshakeTokenKey>>,
         socket: UdpSocket,
         tls: rustls::ServerConfig,
     ) -> Result<Self, EndpointError> {
-        let config = listener_config(tls, tokens.as_ref())?;
+        let UdpSocket { socket, mtu } = socket;
+        mtu.announce(&mut endpoint);
+        let config = listener_config(tls, tokens.as_ref(), mtu)?;
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
             endpoint,
             Some(config),
-            socket.0,
+            socket,
             Arc::new(TokioRuntime),
         )
         .map_err(|_| EndpointError::Tls)?;
-        Ok(Self { endpoint, tokens })
+        Ok(Self { endpoint, tokens, mtu })
     }
 
     /// Uses another TLS configuration for sessions that begin from here on.
@@ -203,7 +219,8 @@ impl Listener {
     ///
     /// The configuration does not fit QUIC; the earlier one stays.
     pub fn reconfigure(&self, tls: rustls::ServerConfig) -> Result<(), EndpointError> {
-        self.endpoint.set_server_config(Some(listener_config(tls, self.tokens.as_ref())?));
+        let config = listener_config(tls, self.tokens.as_ref(), self.mtu)?;
+        self.endpoint.set_server_config(Some(config));
         Ok(())
     }
 
@@ -271,6 +288,7 @@ impl Handshake {
 #[derive(Clone, Debug)]
 pub struct Dialler {
     endpoint: quinn::Endpoint,
+    mtu: Mtu,
 }
 
 impl Dialler {
@@ -280,14 +298,13 @@ impl Dialler {
     ///
     /// The socket cannot be used.
     pub fn try_new(socket: UdpSocket) -> Result<Self, EndpointError> {
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
-            None,
-            socket.0,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(|_| EndpointError::Tls)?;
-        Ok(Self { endpoint })
+        let UdpSocket { socket, mtu } = socket;
+        let mut config = EndpointConfig::default();
+        mtu.announce(&mut config);
+        let endpoint =
+            quinn::Endpoint::new_with_abstract_socket(config, None, socket, Arc::new(TokioRuntime))
+                .map_err(|_| EndpointError::Tls)?;
+        Ok(Self { endpoint, mtu })
     }
 
     /// Connects to the relay at `address`, whose certificate must be for `server_name`.
@@ -306,7 +323,7 @@ impl Dialler {
     ) -> Result<Session, EndpointError> {
         let crypto = QuicClientConfig::try_from(tls).map_err(|_| EndpointError::Tls)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(Side::Edge)));
+        config.transport_config(Arc::new(transport(Side::Edge, self.mtu)));
         let connecting = self
             .endpoint
             .connect_with(config, address, server_name)
@@ -335,6 +352,7 @@ enum Side {
 fn listener_config(
     tls: rustls::ServerConfig,
     tokens: Option<&Arc<dyn HandshakeTokenKey>>,
+    mtu: Mtu,
 ) -> Result<quinn::ServerConfig, EndpointError> {
     let crypto = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::Tls)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -342,7 +360,7 @@ fn listener_config(
         config.token_key(Arc::clone(tokens));
     }
     config
-        .transport_config(Arc::new(transport(Side::Relay)))
+        .transport_config(Arc::new(transport(Side::Relay, mtu)))
         .migration(true)
         .retry_token_lifetime(Duration::from_secs(15))
         .max_incoming(INCOMING_MAX)
@@ -352,7 +370,7 @@ fn listener_config(
     Ok(config)
 }
 
-fn transport(side: Side) -> TransportConfig {
+fn transport(side: Side, mtu: Mtu) -> TransportConfig {
     let streams = match side {
         // The relay cannot open a stream to an edge.
         Side::Edge => 0,
@@ -361,8 +379,12 @@ fn transport(side: Side) -> TransportConfig {
     let idle = IdleTimeout::try_from(IDLE).expect("the idle time fits");
     let window = VarInt::from_u64(WINDOW_BYTES_START).expect("the window fits");
     let stream_window = VarInt::from_u64(STREAM_WINDOW_BYTES).expect("the window fits");
+    // It begins at what every path carries, so a bound that is too high costs a few probes.
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(mtu.bytes());
     let mut config = TransportConfig::default();
     config
+        .mtu_discovery_config(Some(discovery))
         .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .max_idle_timeout(Some(idle))

@@ -11,6 +11,7 @@ mod congestion;
 mod effort;
 pub mod endpoint;
 pub mod feed;
+pub mod mtu;
 pub mod receive;
 pub mod replica;
 pub mod request;

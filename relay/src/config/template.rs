@@ -79,6 +79,7 @@ const LIMITS: &str = r#"
 # memory = "128MiB"        # for chunks on their way
 # sessions_max = 256
 # sessions_per_agent = 4
+# mtu = 1452               # longest packet tried, as UDP payload; up to 6500 on a jumbo LAN
 
 # [plane.NAME]
 # url = "file:///path"     # a directory, or s3://, azure:// or gs:// bucket/prefix

@@ -46,7 +46,8 @@ fn the_least_file_leaves_everything_else_at_its_default() {
         Limits {
             memory_bytes: 128 << 20,
             sessions_max: number(256),
-            sessions_per_agent: number(4)
+            sessions_per_agent: number(4),
+            mtu: Mtu::try_new(1452).unwrap(),
         }
     );
     let plane = settings.plane(&PlaneName::parse("data").unwrap()).unwrap();
@@ -71,6 +72,7 @@ api_listen = '127.0.0.1:8080'
 memory = '64MiB'
 sessions_max = 9
 sessions_per_agent = 2
+mtu = 6500
 [plane.in]
 url = 'file:///srv/in'
 layout = 'hpcc'
@@ -83,8 +85,12 @@ replication = ['data', 'lake']
     let settings = parse(&format!("{LEAST}{more}")).unwrap();
 
     assert_eq!(settings.api_listen, Some("127.0.0.1:8080".parse().unwrap()));
-    let limits =
-        Limits { memory_bytes: 64 << 20, sessions_max: number(9), sessions_per_agent: number(2) };
+    let limits = Limits {
+        memory_bytes: 64 << 20,
+        sessions_max: number(9),
+        sessions_per_agent: number(2),
+        mtu: Mtu::MAX,
+    };
     assert_eq!(settings.limits, limits);
     let plane = &settings.planes[&PlaneName::parse("in").unwrap()];
     assert_eq!(plane.category, Category::Lz);
@@ -103,7 +109,7 @@ fn a_misspelt_key_is_an_error_that_names_it_and_its_line() {
     assert_eq!(
         text,
         "relay.toml line 6: unknown field `session_max`, expected one of `memory`, \
-         `sessions_max`, `sessions_per_agent`"
+         `sessions_max`, `sessions_per_agent`, `mtu`"
     );
 }
 
@@ -121,6 +127,7 @@ fn a_missing_key_and_broken_text_are_named() {
 fn values_out_of_range_say_what_is_expected() {
     for (more, expected) in [
         ("[limits]\nmemory = '1MiB'\n", "limits.memory is 1MiB, expected at least 16MiB"),
+        ("[limits]\nmtu = 9000\n", "[limits] cannot be used: mtu is 9000, expected 1200 to 6500"),
         ("[limits]\nsessions_max = 0\n", "limits.sessions_max is 0, expected at least 1"),
         (
             "[limits]\nsessions_per_agent = 0\n",
