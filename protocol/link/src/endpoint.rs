@@ -5,6 +5,7 @@ use crate::mtu::Mtu;
 use crate::replica::{self, ListenerSecrets};
 use crate::session::{Session, SessionError};
 use crate::socket::JoiningSocket;
+pub use crate::socket::joined_sends;
 use quinn::crypto::HandshakeTokenKey;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{

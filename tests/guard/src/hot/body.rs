@@ -1,8 +1,9 @@
-//! What is done with the body of every chunk, on both sides.
+//! What is done with the body of every chunk, on both sides, and with its packets.
 
 use super::data::{BYTES, noise, table};
 use super::{HotLoop, Prepared, Unit};
 use skyspray_link::codec::{Compressor, Decompressor};
+use skyspray_link::endpoint::joined_sends;
 use skyspray_wire::digest::ChunkValue;
 use skyspray_wire::ids::{ChunkIndex, ChunkSize};
 
@@ -14,6 +15,7 @@ pub(super) const LOOPS: &[HotLoop] = &[
     body("compress-text", compress_text),
     body("compress-noise", compress_noise),
     body("decompress-text", decompress_text),
+    body("packets-join", join),
 ];
 
 const fn body(name: &'static str, prepare: fn() -> Prepared) -> HotLoop {
@@ -64,4 +66,12 @@ fn decompress_text() -> Prepared {
         decompressor.decompress(&body, &mut out).expect("it was compressed here");
         u64::from(out == text)
     })
+}
+
+/// Packets of the usual length, ten of which are handed over at a time, joined for the kernel.
+fn join() -> Prepared {
+    let packets = noise();
+    // Four times ten of them go out at once; the three that are left over have room beside the last.
+    let sends = BYTES as u64 / (4 * 10 * 1452);
+    Prepared::new(BYTES as u64, sends, move || joined_sends(&packets, 1452, 10))
 }
