@@ -21,6 +21,7 @@ pub mod planes;
 pub mod process;
 pub mod relay;
 pub mod server;
+pub mod two_parts;
 pub mod wait;
 pub mod wan;
 

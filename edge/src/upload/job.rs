@@ -3,9 +3,9 @@
 use super::fault::UploadFault;
 use super::files::{Names, UnderWay};
 use skyspray_link::feed::Feed;
-use skyspray_link::request::Exchange;
+use skyspray_link::request::{Exchange, REPLY_DEADLINE};
 use skyspray_link::send::{Lane, SendJob};
-use skyspray_link::session::Session;
+use skyspray_link::session::{DataStream, Session, SessionError};
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::limits::PAGE_MAX;
 use skyspray_wire::message::{
@@ -16,6 +16,7 @@ use skyspray_wire::refusal::Refusal;
 use std::future::Future;
 use std::sync::PoisonError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Data streams a job uses.
 const STREAMS: u32 = 4;
@@ -69,32 +70,76 @@ impl Transfer {
     /// Sends and seals everything in this session, while `beside` runs.
     pub(super) async fn run(
         &mut self,
-        session: &Session,
-        (granted, held): (&Granted, &[Held]),
-        streams_allowed: u32,
+        (session, streams_allowed): (&Session, u32),
+        standing: (&Granted, &[Held]),
         beside: impl Future<Output = Result<(), UploadFault>>,
     ) -> Result<(), UploadFault> {
-        self.send.begin_session();
-        held.iter().flat_map(|page| &page.parts).for_each(|part| self.send.note_held(part));
-        self.send.reopened();
-        let (streams, mut opened) = mpsc::channel(STREAMS as usize);
-        for _ in 0..STREAMS.min(streams_allowed).max(1) {
-            let stream = session.open_chunks_to_relay().await?;
-            let _ = streams.try_send(stream);
-        }
+        let mut streams = self.begin(session, standing.1, streams_allowed).await?;
+        let epoch = standing.0.epoch;
         let (all_sent, sent) = oneshot::channel();
         let Self { send, feed, sealer, seals } = self;
-        let (epoch, round_trip) = (granted.epoch, session.round_trip());
-        let lane = Lane { epoch, round_trip, streams: &mut opened, seals };
+        let round_trip = session.round_trip();
+        let lane = Lane { epoch, round_trip, streams: &mut streams, seals, last: None };
         let sending = async {
             send.run(feed, lane).await?;
             // The sealer is gone only when it failed, and then its error is what counts.
             let _ = all_sent.send(());
             Ok::<(), UploadFault>(())
         };
-        let sealing = sealer.run(session, granted.epoch, sent);
+        let sealing = async { sealer.run(session, epoch, sent).await.map(|_| ()) };
         tokio::try_join!(sending, sealing, beside)?;
         Ok(())
+    }
+
+    /// Sends everything in this session and ends the job: `end` gets the last seals when all else is
+    /// sealed, while the last chunks are still on their way, and asks for the commit.
+    pub(super) async fn run_to_end(
+        &mut self,
+        (session, streams_allowed): (&Session, u32),
+        standing: (&Granted, &[Held]),
+        end: impl AsyncFnOnce(Vec<PartSeal>) -> Result<Exchange, UploadFault>,
+    ) -> Result<Committed, UploadFault> {
+        let mut streams = self.begin(session, standing.1, streams_allowed).await?;
+        let epoch = standing.0.epoch;
+        let (last, left) = oneshot::channel();
+        let Self { send, feed, sealer, seals } = self;
+        let round_trip = session.round_trip();
+        let lane = Lane { epoch, round_trip, streams: &mut streams, seals, last: Some(last) };
+        let ending = async {
+            let Some(left) = sealer.run(session, epoch, left).await? else {
+                // The sending has failed, and its error is what counts.
+                return std::future::pending().await;
+            };
+            let mut answer = end(left).await?;
+            committed(answer.next_reply().await?)
+        };
+        tokio::pin!(ending);
+        tokio::select! {
+            biased;
+            ended = &mut ending => return ended,
+            sent = send.run(feed, lane) => sent?,
+        }
+        // The relay has all it waits for.
+        let silent = SessionError::Silent { seconds: REPLY_DEADLINE.as_secs() };
+        timeout(REPLY_DEADLINE, ending).await.map_err(|_| silent)?
+    }
+
+    /// Takes up what the relay holds, and opens the streams of this session.
+    async fn begin(
+        &mut self,
+        session: &Session,
+        held: &[Held],
+        streams_allowed: u32,
+    ) -> Result<mpsc::Receiver<DataStream>, UploadFault> {
+        self.send.begin_session();
+        held.iter().flat_map(|page| &page.parts).for_each(|part| self.send.note_held(part));
+        self.send.reopened();
+        let (streams, opened) = mpsc::channel(STREAMS as usize);
+        for _ in 0..STREAMS.min(streams_allowed).max(1) {
+            let stream = session.open_chunks_to_relay().await?;
+            let _ = streams.try_send(stream);
+        }
+        Ok(opened)
     }
 }
 
@@ -131,13 +176,15 @@ impl Sealer {
         std::mem::take(&mut self.refused)
     }
 
-    async fn run(
+    /// Carries seals until `all_sent` says that no more come, and every one was answered; hands on
+    /// what it said, unless its sender was dropped.
+    async fn run<T>(
         &mut self,
         session: &Session,
         epoch: Epoch,
-        mut all_sent: oneshot::Receiver<()>,
-    ) -> Result<(), UploadFault> {
-        let mut last = false;
+        mut all_sent: oneshot::Receiver<T>,
+    ) -> Result<Option<T>, UploadFault> {
+        let mut last = None;
         loop {
             while self.page.len() < PAGE_MAX
                 && let Ok(seal) = self.waiting.try_recv()
@@ -148,13 +195,13 @@ impl Sealer {
                 self.send_page(session, epoch).await?;
                 continue;
             }
-            if last {
-                return Ok(());
+            if let Some(said) = last {
+                return Ok(said);
             }
             tokio::select! {
                 Some(seal) = self.waiting.recv() => self.page.push(seal),
                 // Whatever was sealed is in the queue by now; it is taken once more.
-                _ = &mut all_sent => last = true,
+                said = &mut all_sent => last = Some(said.ok()),
             }
         }
     }
@@ -200,8 +247,11 @@ pub(super) async fn send_origins(
 
 /// Asks for the commit of a job whose parts are all sealed.
 pub(super) async fn commit(session: &Session, commit: Commit) -> Result<Committed, UploadFault> {
-    let mut answer: Exchange = session.request(&Request::Commit(commit)).await?;
-    match answer.reply().await? {
+    committed(session.ask(&Request::Commit(commit)).await?)
+}
+
+fn committed(reply: Reply) -> Result<Committed, UploadFault> {
+    match reply {
         Reply::Committed(committed) => Ok(committed),
         _ => Err(UploadFault::Unexpected),
     }

@@ -19,7 +19,8 @@ use serde::Serialize;
 use skyspray_link::feed::{self, Producer};
 use skyspray_link::send::SendJob;
 use skyspray_wire::message::{
-    Attributes, Commit, Committed, Granted, OpenWrite, OriginRange, SourceNote, WriteTarget,
+    Attributes, Commit, Committed, Granted, OpenWrite, OriginRange, Request, SourceNote,
+    WriteTarget,
 };
 use skyspray_wire::refusal::{RefusalCode, Remedy};
 use skyspray_wire::sender::Counters;
@@ -299,18 +300,21 @@ async fn attempt(
     }
     let streams = session.welcome().data_streams;
     let progress = show_progress(ctx, transfer.send.progress(), Some(writing.open.bytes));
-    let nothing = async { Ok(()) };
+    let session = session.session();
+    let end = async |seals| {
+        let (job, epoch) = (writing.open.job, granted.epoch);
+        let (sources, ranges) = plan.origins();
+        let told = job::send_origins(session, job, epoch, &sources, &ranges);
+        let unchanged = async { Ok(recheck(writing.reads.sources()).await?) };
+        tokio::try_join!(unchanged, told)?;
+        let attributes = plan.late_attributes();
+        let commit = Commit { job, epoch, parts: granted.parts, attributes, seals };
+        Ok(session.request(&Request::Commit(commit)).await?)
+    };
     tokio::select! {
-        sent = transfer.run(session.session(), (&granted, &held), streams, nothing) => sent?,
+        committed = transfer.run_to_end((session, streams), (&granted, &held), end) => committed,
         never = progress => match never {},
     }
-    recheck(writing.reads.sources()).await?;
-    let (job, epoch) = (writing.open.job, granted.epoch);
-    let (sources, ranges) = plan.origins();
-    job::send_origins(session.session(), job, epoch, &sources, &ranges).await?;
-    let attributes = plan.late_attributes();
-    let commit = Commit { job, epoch, parts: granted.parts, attributes };
-    job::commit(session.session(), commit).await
 }
 
 /// Starts the threads that read and hash.

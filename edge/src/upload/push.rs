@@ -407,7 +407,7 @@ async fn send(
     let progress = show_progress(ctx, transfer.send.progress(), None);
     let opening = opener.run(session.session(), (open.job, granted.epoch));
     tokio::select! {
-        sent = transfer.run(session.session(), (granted, held), streams, opening) => sent?,
+        sent = transfer.run((session.session(), streams), (granted, held), opening) => sent?,
         never = progress => match never {},
     }
     if transfer.send.plan_parts() != Some(opener.parts()) {
@@ -419,6 +419,7 @@ async fn send(
         epoch: granted.epoch,
         parts: opener.parts(),
         attributes: Attributes::new(),
+        seals: Vec::new(),
     };
     job::commit(session.session(), commit).await
 }

@@ -36,6 +36,9 @@ const GATHER: Duration = Duration::from_millis(15);
 /// sent again.
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a commit waits for the next chunk of parts that are sealed.
+pub const CHUNKS_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Chunks of one job being written at once, over all its streams.
 const WRITES_MAX: u32 = 1024;
 
@@ -114,7 +117,8 @@ pub struct ReceiveJob<S> {
     sink: Arc<S>,
     stored: Notify,
     failure: watch::Sender<Option<Refusal>>,
-    completed: watch::Sender<u64>,
+    /// How often chunks were recorded.
+    recorded: watch::Sender<u64>,
     /// One permit for each chunk being written.
     writes: Arc<Semaphore>,
 }
@@ -135,7 +139,7 @@ impl<S: Sink> ReceiveJob<S> {
             sink,
             stored: Notify::new(),
             failure: watch::Sender::new(None),
-            completed: watch::Sender::new(0),
+            recorded: watch::Sender::new(0),
             writes: Arc::new(Semaphore::new(WRITES_MAX as usize)),
         }
     }
@@ -165,9 +169,28 @@ impl<S: Sink> ReceiveJob<S> {
         result
     }
 
-    /// Number of parts that are complete, followed as it grows.
-    pub fn completed(&self) -> watch::Receiver<u64> {
-        self.completed.subscribe()
+    /// Waits for the chunks that a job of `stated` parts still lacks, all of which are sealed.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the sender: a part is not sealed, the job failed, or no chunk came for
+    /// [`CHUNKS_DEADLINE`].
+    pub async fn complete(&self, stated: u32) -> Result<(), Refusal> {
+        self.complete_within(stated, CHUNKS_DEADLINE).await
+    }
+
+    async fn complete_within(&self, stated: u32, patience: Duration) -> Result<(), Refusal> {
+        let mut recorded = self.recorded.subscribe();
+        while self.with_machine(|machine| machine.awaits_chunks(stated)).map_err(refusal)? {
+            tokio::select! {
+                refusal = self.failed() => return Err(refusal),
+                more = timeout(patience, recorded.changed()) => if more.is_err() {
+                    let machine = self.with_machine(|machine| machine.handle_commit(stated));
+                    return machine.map_err(refusal);
+                },
+            }
+        }
+        Ok(())
     }
 
     /// Refuses every further chunk, and tells every stream that waits for an acknowledgement: its
@@ -252,8 +275,10 @@ impl<S: Sink> ReceiveJob<S> {
             refusal = self.failed_for(RECORD_GRACE) => return Err(refusal),
         }
         let mut state = lock(&self.state);
-        state.machine.handle_recorded().map_err(|error| error.refusal())?;
+        state.machine.handle_recorded().map_err(refusal)?;
         self.route_effects(&mut state);
+        drop(state);
+        self.recorded.send_modify(|times| *times += 1);
         Ok(())
     }
 
@@ -270,8 +295,6 @@ impl<S: Sink> ReceiveJob<S> {
                 Effect::PartComplete(_) | Effect::Commit => {}
             }
         }
-        let complete = state.machine.complete_parts().count();
-        self.completed.send_if_modified(|known| std::mem::replace(known, complete) != complete);
     }
 
     /// Verifies and writes one admitted chunk. Blocks.
@@ -311,6 +334,10 @@ impl<S: Sink> ReceiveJob<S> {
         self.sink.write_chunk(header.part, header.offset, raw)?;
         Ok(value)
     }
+}
+
+fn refusal(error: ReceiveError) -> Refusal {
+    error.refusal()
 }
 
 /// What a sender is told whose chunk no buffer can hold; the size it was granted fits.

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use skyspray_wire::chunk::ChunkHeader;
 use skyspray_wire::digest::{PartTree, TreeError};
 use skyspray_wire::ids::{ChunkIndex, ChunkSize, Epoch, JobId, PartIndex};
+use skyspray_wire::limits::COMMIT_SEALS_MAX;
 use skyspray_wire::message::{Ack, ChunkReply, PartRuns, PartSeal};
 use skyspray_wire::ranges::RangeSet;
 use skyspray_wire::refusal::Refusal;
@@ -16,7 +17,7 @@ use skyspray_wire::sender::{Counters, Effect, Offer, Sender, UnexpectedAck};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -96,6 +97,10 @@ pub struct Lane<'a> {
     pub streams: &'a mut mpsc::Receiver<DataStream>,
     /// Takes the seal of each part once all of it is durable.
     pub seals: &'a mpsc::Sender<PartSeal>,
+    /// Takes the seals of all that is left, at most [`COMMIT_SEALS_MAX`], as soon as nothing is left
+    /// to be put on a stream; `seals` gets none after that. The caller states them before the last
+    /// chunks are acknowledged.
+    pub last: Option<oneshot::Sender<Vec<PartSeal>>>,
 }
 
 /// Chunks that go to one stream, one after the other.
@@ -197,7 +202,7 @@ impl SendJob {
     pub async fn run<E: std::error::Error + 'static>(
         &mut self,
         feed: &mut Feed<E>,
-        lane: Lane<'_>,
+        mut lane: Lane<'_>,
     ) -> Result<(), SendError<E>> {
         let (work, queue) = mpsc::channel::<Burst>(1);
         let queue = Arc::new(Mutex::new(queue));
@@ -207,13 +212,16 @@ impl SendJob {
         feed.handle_path(lane.round_trip);
         let mut next = Burst::default();
         let mut heard = Instant::now();
+        // Seals are kept all the same: if this session ends first, the next one states them.
+        let mut stated = false;
         loop {
             self.settle()?;
-            if self.complete && self.seals.is_empty() {
-                return Ok(());
-            }
             if next.is_empty() {
                 self.take_again(&mut next, lane.epoch);
+            }
+            stated |= next.is_empty() && self.hand_over_last(&mut lane.last);
+            if self.complete && lane.last.is_none() && (stated || self.seals.is_empty()) {
+                return Ok(());
             }
             let takes_chunks = next.is_empty()
                 && !self.fed
@@ -234,12 +242,8 @@ impl SendJob {
                     ended.expect("stream tasks do not panic and are not aborted while running")?;
                     return Err(SessionError::StreamEnded.into());
                 }
-                permit = lane.seals.reserve(), if !self.seals.is_empty() => {
-                    let permit = permit.map_err(|_| SessionError::StreamEnded)?;
-                    permit.send(self.seals.pop_front().expect("one is waiting"));
-                    while !self.seals.is_empty() && let Ok(permit) = lane.seals.try_reserve() {
-                        permit.send(self.seals.pop_front().expect("one is waiting"));
-                    }
+                permit = lane.seals.reserve(), if !stated && !self.seals.is_empty() => {
+                    self.hand_over(permit.map_err(|_| SessionError::StreamEnded)?, lane.seals);
                 }
                 permit = work.reserve(), if !next.is_empty() => {
                     let burst = std::mem::take(&mut next);
@@ -263,6 +267,30 @@ impl SendJob {
                 }
             }
         }
+    }
+
+    /// Hands over the first of the seals that wait, and as many more as there is room for.
+    fn hand_over(&mut self, first: mpsc::Permit<'_, PartSeal>, seals: &mpsc::Sender<PartSeal>) {
+        first.send(self.seals.pop_front().expect("one is waiting"));
+        while !self.seals.is_empty()
+            && let Ok(permit) = seals.try_reserve()
+        {
+            permit.send(self.seals.pop_front().expect("one is waiting"));
+        }
+    }
+
+    /// Hands over the last seals once all is sent and there are few enough of them; whether it did.
+    fn hand_over_last(&self, last: &mut Option<oneshot::Sender<Vec<PartSeal>>>) -> bool {
+        if last.is_none() || !(self.fed || self.complete) {
+            return false;
+        }
+        let Some(unsealed) = self.machine.unsealed() else { return false };
+        let seals: Vec<PartSeal> = self.seals.iter().copied().chain(unsealed).collect();
+        if seals.len() > COMMIT_SEALS_MAX {
+            return false;
+        }
+        // Whoever waits for them is gone only when it failed, and then its error is what counts.
+        last.take().is_some_and(|last| last.send(seals).is_ok())
     }
 
     /// Nothing more comes; the plan must have ended before.

@@ -24,6 +24,9 @@ pub const FILES_MAX: u32 = 100_000_000;
 /// Items of one page in a frame: parts sealed, ranges held, files opened, entries listed.
 pub const PAGE_MAX: usize = 512;
 
+/// Parts that a commit may seal: as many as fit a frame beside the most attributes.
+pub const COMMIT_SEALS_MAX: usize = 256;
+
 /// Bytes of names in one page, so that a page of long names still fits [`FRAME_MAX`].
 pub const PAGE_NAME_BYTES_MAX: usize = 40 * 1024;
 

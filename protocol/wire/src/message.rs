@@ -54,8 +54,8 @@ pub enum Request {
     /// States that parts are complete, with their digests. In a push this commits those files.
     /// Answered by `Done`, by `FilesRefused` and `Done`, or by `Refused`.
     SealParts(SealParts),
-    /// Asks for the commit of a job whose parts are all sealed. Answered by `Committed` or
-    /// `Refused`.
+    /// Asks for the commit of a job whose parts were all sealed, or are with this. Answered by
+    /// `Committed` or `Refused`.
     Commit(Commit),
     /// Asks for stored parts. Answered by `Readable`, `Parts` pages and `Done` once every chunk is
     /// acknowledged, or by `Refused`.

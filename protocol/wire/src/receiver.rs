@@ -450,6 +450,20 @@ impl Receiver {
         Some(ReceiveError::Incomplete { part, length, durable: state.tree.bytes() })
     }
 
+    /// Whether a job of `stated` parts that are all sealed still lacks chunks of them.
+    ///
+    /// # Errors
+    ///
+    /// A part is not sealed, or the number is another.
+    pub fn awaits_chunks(&self, stated: u32) -> Result<bool, ReceiveError> {
+        let (complete, parts) = (self.complete.count(), self.parts);
+        let sealed = self.open.values().filter(|state| state.seal.is_some()).count() as u64;
+        if stated != parts || complete + sealed != u64::from(parts) {
+            return Err(ReceiveError::PartsMissing { stated, complete, parts });
+        }
+        Ok(sealed > 0)
+    }
+
     /// The sender says that the job has `stated` parts and all are sealed.
     ///
     /// # Errors

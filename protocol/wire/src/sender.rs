@@ -206,6 +206,14 @@ impl Sender {
         self.effects.pop_front()
     }
 
+    /// The seals that are due once everything in flight is acknowledged; `None` before every part
+    /// of the plan has ended.
+    pub fn unsealed(&self) -> Option<impl Iterator<Item = PartSeal> + '_> {
+        let seals = self.active.values().filter_map(|progress| progress.seal);
+        let ended = self.done.count() + seals.clone().count() as u64;
+        (self.plan_parts.map(u64::from) == Some(ended)).then_some(seals)
+    }
+
     /// Chunks in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()

@@ -4,8 +4,8 @@ use skyspray_wire::digest::Digest;
 use skyspray_wire::frame;
 use skyspray_wire::ids::{ChunkIndex, Epoch, JobId, PartIndex, SourceIndex};
 use skyspray_wire::limits::{
-    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, DETAIL_BYTES_MAX, NAME_BYTES_MAX, PAGE_MAX,
-    PAGE_NAME_BYTES_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_MAX,
+    ATTRIBUTES_BYTES_MAX, ATTRIBUTES_MAX, COMMIT_SEALS_MAX, DETAIL_BYTES_MAX, NAME_BYTES_MAX,
+    PAGE_MAX, PAGE_NAME_BYTES_MAX, SOURCE_NAME_BYTES_MAX, SOURCES_MAX,
 };
 use skyspray_wire::message::{
     Ack, ChunkReply, Commit, Entry, EntryKind, FileSpec, Held, OpenFiles, OriginRange, Origins,
@@ -35,9 +35,8 @@ fn path(bytes: usize) -> PlanePath {
     PlanePath::parse(&text[..bytes]).unwrap_or_else(|error| panic!("{error}"))
 }
 
-#[test]
-fn pages_of_numbers_fit_a_frame() {
-    let seal = PartSeal {
+fn longest_seal() -> PartSeal {
+    PartSeal {
         part: PART,
         length: u64::MAX,
         digest: DIGEST,
@@ -45,8 +44,12 @@ fn pages_of_numbers_fit_a_frame() {
         records: Some(u64::MAX),
         header: u32::MAX,
         footer: u32::MAX,
-    };
-    let parts = vec![seal; PAGE_MAX];
+    }
+}
+
+#[test]
+fn pages_of_numbers_fit_a_frame() {
+    let parts = vec![longest_seal(); PAGE_MAX];
     fits(&Request::SealParts(SealParts { job: JOB, epoch: Epoch(u64::MAX), parts }));
     let info = PartInfo {
         length: u64::MAX,
@@ -130,7 +133,7 @@ fn every_page_of_origins_fits_a_frame_and_nothing_is_lost_between_pages() {
 }
 
 #[test]
-fn the_most_attributes_a_commit_may_add_fit_a_frame() {
+fn the_most_attributes_and_seals_a_commit_may_bring_fit_a_frame() {
     let value = "x".repeat(ATTRIBUTES_BYTES_MAX / ATTRIBUTES_MAX);
     let attributes = vec![(String::new(), value); ATTRIBUTES_MAX];
     assert_eq!(check_attributes(&attributes), Ok(()));
@@ -140,5 +143,6 @@ fn the_most_attributes_a_commit_may_add_fit_a_frame() {
         epoch: Epoch(u64::MAX),
         parts: u32::MAX,
         attributes,
+        seals: vec![longest_seal(); COMMIT_SEALS_MAX],
     }));
 }

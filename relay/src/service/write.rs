@@ -18,9 +18,9 @@ use skyspray_dfu::naming::PartPaths;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::request::Exchange;
 use skyspray_wire::ids::{Epoch, JobId};
-use skyspray_wire::limits::{IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX};
+use skyspray_wire::limits::{COMMIT_SEALS_MAX, IN_FLIGHT_CHUNKS_MAX, PAGE_MAX, PARTS_MAX};
 use skyspray_wire::message::{
-    Commit, Granted, Held, JobState, OpenWrite, PartRuns, Reply, SealParts, WriteTarget,
+    Commit, Granted, Held, JobState, OpenWrite, PartRuns, PartSeal, Reply, SealParts, WriteTarget,
     check_attributes,
 };
 use skyspray_wire::name::{LogicalName, PlanePath};
@@ -326,16 +326,47 @@ async fn seal_page(
         }
         return files::commit(greeted, exchange, &job, seal).await;
     }
-    let mut sealed = Vec::with_capacity(seal.parts.len());
-    for part in &seal.parts {
-        let target = job.sink().part_target(part.part).map_err(|error| error.refusal())?;
-        let path = target.path().to_string();
-        sealed.push(SealedPart { seal: *part, path });
-    }
-    let relay = &greeted.relay;
-    relay.catalogue.seal_parts(seal.job, seal.epoch, &sealed, relay.now_ms()).await?;
+    record_seals(greeted, &job, &seal.parts).await?;
     exchange.send(&Reply::Done).await?;
     Ok(())
+}
+
+/// Writes seals of complete parts of a spray to the catalogue.
+async fn record_seals(
+    greeted: &Greeted,
+    job: &ReceiveJob<PlaneSink>,
+    seals: &[PartSeal],
+) -> Result<(), ServiceError> {
+    let mut sealed = Vec::with_capacity(seals.len());
+    for seal in seals {
+        let target = job.sink().part_target(seal.part).map_err(|error| error.refusal())?;
+        let path = target.path().to_string();
+        sealed.push(SealedPart { seal: *seal, path });
+    }
+    let (id, epoch) = job.with_machine(|machine| (machine.job(), machine.epoch()));
+    let relay = &greeted.relay;
+    Ok(relay.catalogue.seal_parts(id, epoch, &sealed, relay.now_ms()).await?)
+}
+
+/// Seals what a commit seals, once all of it is there.
+async fn seal_last(
+    greeted: &Greeted,
+    job: &ReceiveJob<PlaneSink>,
+    commit: &Commit,
+) -> Result<(), ServiceError> {
+    if commit.seals.len() > COMMIT_SEALS_MAX {
+        let detail = "more seals than a commit may have";
+        return Err(Refusal::new(RefusalCode::Malformed, detail).into());
+    }
+    for seal in &commit.seals {
+        let stated = job.with_machine(|machine| machine.handle_seal(seal));
+        stated.map_err(|error| error.refusal())?;
+    }
+    job.complete(commit.parts).await?;
+    if commit.seals.is_empty() {
+        return Ok(());
+    }
+    record_seals(greeted, job, &commit.seals).await
 }
 
 /// Answers `Commit`.
@@ -347,10 +378,19 @@ pub(super) async fn commit(
     let job = open_job(greeted, commit.job, commit.epoch)?;
     let relay = &greeted.relay;
     if job.sink().is_push() {
-        if !commit.attributes.is_empty() {
-            return Err(Refusal::new(RefusalCode::Malformed, "attributes of a push").into());
+        if !commit.attributes.is_empty() || !commit.seals.is_empty() {
+            let detail = "attributes or seals in the commit of a push";
+            return Err(Refusal::new(RefusalCode::Malformed, detail).into());
         }
         return files::finish(greeted, exchange, commit).await;
+    }
+    if let Err(error) = seal_last(greeted, &job, &commit).await {
+        // As after a page of seals that was refused; what is on its way is told why.
+        if let ServiceError::Refused(refusal) = &error {
+            job.fail(refusal.clone());
+        }
+        greeted.remove_write(commit.job);
+        return Err(error);
     }
     job.with_machine(|machine| machine.handle_commit(commit.parts))
         .map_err(|error| error.refusal())?;

@@ -2,6 +2,7 @@
 
 mod api;
 mod bounded_memory;
+mod closing;
 mod demo;
 mod despray_shapes;
 mod dry_run;

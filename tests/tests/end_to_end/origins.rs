@@ -3,89 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
 
 use serde_json::json;
-use skyspray_link::codec::Compression;
-use skyspray_link::feed::{self, FeedSettings, PartEnd, Producer, Stopped};
 use skyspray_link::request::RequestError;
-use skyspray_link::seam::files::BufferPool;
-use skyspray_link::send::{Lane, SendJob};
 use skyspray_link::session::Session;
 use skyspray_tests::args;
 use skyspray_tests::dial::{block_on, dial, hello};
 use skyspray_tests::pair::Pair;
-use skyspray_wire::digest::Digest;
-use skyspray_wire::ids::{ChunkIndex, Epoch, JobId, PartIndex, SourceIndex};
+use skyspray_tests::two_parts::{HEADER, JOB, open, seals, send};
+use skyspray_wire::ids::{Epoch, PartIndex, SourceIndex};
 use skyspray_wire::message::{
-    Commit, Granted, OpenWrite, OriginRange, Origins, PartSeal, RecordOrigins, Reply, Request,
-    SealParts, SourceNote, WriteTarget,
+    Commit, OriginRange, Origins, RecordOrigins, Reply, Request, SealParts, SourceNote,
 };
-use skyspray_wire::name::{LogicalName, PlaneName};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
-use tokio::sync::mpsc;
-
-const JOB: JobId = JobId([7; 16]);
-
-/// What is stored: each part a document with one record.
-const PARTS: [&str; 2] = ["<r><a>1</a></r>", "<r><a>22</a></r>"];
-
-const HEADER: u32 = 3;
-const FOOTER: u32 = 4;
-
-async fn open(session: &Session) -> Granted {
-    let open = Request::OpenWrite(OpenWrite {
-        job: JOB,
-        target: WriteTarget::LogicalFile {
-            plane: PlaneName::parse("data").unwrap(),
-            name: LogicalName::parse("t::orders").unwrap(),
-            parts: 2,
-        },
-        overwrite: false,
-        bytes: 100,
-        plan: Digest::of(b"plan"),
-        attributes: vec![("format".into(), "xml".into()), ("rowTag".into(), "b".into())],
-    });
-    let mut answer = session.request(&open).await.unwrap();
-    match answer.reply().await.unwrap() {
-        Reply::Granted(granted) => granted,
-        other => panic!("expected a grant, got {other:?}"),
-    }
-}
-
-fn produce(producer: &Producer<Stopped>) -> Result<(), Stopped> {
-    for (part, bytes) in (0u32..).map(PartIndex).zip(PARTS) {
-        let mut buffer = producer.buffer();
-        buffer.space()[..bytes.len()].copy_from_slice(bytes.as_bytes());
-        buffer.set_len(bytes.len());
-        producer.chunk(part, ChunkIndex(0), buffer)?;
-        let (length, records) = (bytes.len() as u64, Some(1));
-        producer.part_end(PartEnd { part, length, records, header: HEADER, footer: FOOTER })?;
-    }
-    producer.plan_end(2)
-}
-
-/// Sends the parts; what is to be sealed.
-async fn send(session: &Session, granted: &Granted) -> Vec<PartSeal> {
-    let settings = FeedSettings {
-        chunk_size: granted.chunk_size,
-        compression: Compression::Off,
-        buffers: BufferPool::new(4, granted.chunk_size.bytes() as usize),
-        encoders: 1,
-    };
-    let mut feed = feed::start(&settings, |producer| produce(producer)).unwrap();
-    let mut job = SendJob::new(JOB, granted.chunk_size, granted.in_flight_chunks);
-    let (streams, mut opened) = mpsc::channel(1);
-    streams.send(session.open_chunks_to_relay().await.unwrap()).await.unwrap();
-    let (seals, mut sealed) = mpsc::channel(2);
-    let lane = Lane {
-        epoch: granted.epoch,
-        round_trip: session.round_trip(),
-        streams: &mut opened,
-        seals: &seals,
-    };
-    job.begin_session();
-    job.reopened();
-    job.run(&mut feed, lane).await.unwrap();
-    vec![sealed.recv().await.unwrap(), sealed.recv().await.unwrap()]
-}
 
 fn range(part: u32, source: u32, source_offset: u64, length: u64) -> OriginRange {
     OriginRange {
@@ -118,10 +46,11 @@ async fn record(session: &Session, epoch: Epoch, origins: Origins) -> Result<Rep
 
 async fn spray(session: &Session) {
     let Ok(Reply::Welcome(_)) = session.ask(&hello(1, 1)).await else { panic!("no welcome") };
-    let granted = open(session).await;
+    let granted = open(session, "t::orders").await;
     let epoch = granted.epoch;
     assert_eq!(record(session, epoch, origins()).await, Ok(Reply::Done));
-    let parts = send(session, &granted).await;
+    send(session, &granted).await;
+    let parts = seals(&granted);
     // As a job does that goes on after a lost answer.
     assert_eq!(record(session, epoch, origins()).await, Ok(Reply::Done));
     let other = Origins { ranges: vec![range(0, 1, 21, 8)], sources: Vec::new() };
@@ -131,7 +60,8 @@ async fn spray(session: &Session) {
     let seal = Request::SealParts(SealParts { job: JOB, epoch, parts });
     assert_eq!(session.ask(&seal).await.unwrap(), Reply::Done);
     let attributes = vec![("rowTag".into(), "a".into()), ("replaced".into(), "0".into())];
-    let commit = Request::Commit(Commit { job: JOB, epoch, parts: 2, attributes });
+    let commit =
+        Request::Commit(Commit { job: JOB, epoch, parts: 2, attributes, seals: Vec::new() });
     let committed = session.ask(&commit).await.unwrap();
     assert!(matches!(committed, Reply::Committed(_)), "{committed:?}");
 }

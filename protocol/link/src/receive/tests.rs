@@ -1,7 +1,9 @@
-//! Jobs whose sink does what no sink should.
+//! Jobs whose sink does what no sink should, and jobs that wait for their last chunks.
 
 use super::*;
+use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{ChunkSize, Epoch};
+use skyspray_wire::message::PartSeal;
 
 const JOB: JobId = JobId([3; 16]);
 const PART: PartIndex = PartIndex(0);
@@ -12,6 +14,7 @@ enum At {
     Write,
     Sync,
     Record,
+    Nowhere,
 }
 
 /// A sink that takes everything and panics at one step.
@@ -102,4 +105,44 @@ async fn a_sink_that_panics_while_it_syncs_fails_its_job() {
 #[tokio::test]
 async fn a_sink_that_panics_while_it_records_fails_its_job() {
     a_broken_sink_fails_its_job(At::Record).await;
+}
+
+/// Seals the chunk of [`with_a_chunk`] and says whether it counts already.
+fn seal(job: &ReceiveJob<Broken>) -> bool {
+    let (digest, crc32) = (Digest::of(&[7; 100]), crc32fast::hash(&[7; 100]));
+    let seal =
+        PartSeal { part: PART, length: 100, digest, crc32, records: None, header: 0, footer: 0 };
+    job.with_machine(|machine| machine.handle_seal(&seal)).unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_goes_on_once_the_last_chunk_is_recorded() {
+    let (job, mut answered, _header) = with_a_chunk(At::Nowhere).await;
+    seal(&job);
+
+    assert_eq!(job.complete(1).await, Ok(()));
+
+    let told = answered.recv().await.expect("the stream is open");
+    assert!(matches!(told, Answer::Durable(JOB, Ack { part: PART, .. })), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_waits_is_told_what_its_job_failed_with() {
+    let (job, _answered, _header) = with_a_chunk(At::Record).await;
+    seal(&job);
+
+    assert_eq!(job.complete(1).await, Err(broken()));
+}
+
+#[tokio::test]
+async fn a_commit_does_not_wait_for_ever_for_a_chunk_that_does_not_come() {
+    let size = ChunkSize::try_new(1024).unwrap();
+    let machine = Receiver::new(JOB, Epoch(1), size, 1);
+    let job = ReceiveJob::new(machine, Arc::new(Broken(At::Nowhere)));
+    assert!(!seal(&job), "its chunk is missing");
+
+    let refusal = job.complete_within(1, Duration::ZERO).await.unwrap_err();
+
+    assert_eq!(refusal.code, RefusalCode::Incomplete);
+    assert_eq!(refusal.detail, "commit of 1 parts, 0 of 1 are complete");
 }

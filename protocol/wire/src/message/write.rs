@@ -170,6 +170,10 @@ pub struct Commit {
     /// What is known of the logical file only now: added to what [`OpenWrite`] said, and instead of
     /// it where names are equal. Empty in a push.
     pub attributes: Attributes,
+    /// Seals of the parts that no [`SealParts`] has stated, at most
+    /// [`crate::limits::COMMIT_SEALS_MAX`]; their last chunks may still be on their way. Empty in a
+    /// push.
+    pub seals: Vec<PartSeal>,
 }
 
 /// The result of a committed job.

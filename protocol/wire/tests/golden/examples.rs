@@ -81,6 +81,15 @@ examples!(requests: Request {
         epoch: Epoch(2),
         parts: 2,
         attributes: vec![("recordSize".into(), "9".into())],
+        seals: vec![PartSeal {
+            part: PartIndex(1),
+            length: 0,
+            digest: Digest::of(b""),
+            crc32: 0,
+            records: None,
+            header: 0,
+            footer: 0,
+        }],
     }),
     OpenRead => Request::OpenRead(OpenRead {
         job: job(),

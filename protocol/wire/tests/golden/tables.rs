@@ -57,6 +57,7 @@ fn the_limits_table_is_that_of_the_code() {
         PARTS_MAX,
         FILES_MAX,
         PAGE_MAX,
+        COMMIT_SEALS_MAX,
         PAGE_NAME_BYTES_MAX,
         IN_FLIGHT_CHUNKS_MAX,
         DATA_STREAMS_MAX,

@@ -341,6 +341,23 @@ fn a_commit_needs_every_part_and_the_right_number() {
 }
 
 #[test]
+fn a_job_waits_for_chunks_only_of_parts_that_are_sealed() {
+    let mut receiver = receiver();
+    let missing = |stated, complete| Err(ReceiveError::PartsMissing { stated, complete, parts: 2 });
+    assert_eq!(receiver.handle_seal(&seal(1024, &BODY)), Ok(false));
+    assert_eq!(receiver.awaits_chunks(2), missing(2, 0), "part 1 is not sealed");
+    let empty = PartSeal { part: PartIndex(0), ..seal(0, b"") };
+    assert_eq!(receiver.handle_seal(&empty), Ok(true));
+
+    assert_eq!(receiver.awaits_chunks(2), Ok(true));
+    assert_eq!(receiver.awaits_chunks(3), missing(3, 1));
+    store(&mut receiver, 0, 1024);
+    assert_eq!(receiver.awaits_chunks(2), Ok(true), "stored is not durable");
+    sync(&mut receiver);
+    assert_eq!(receiver.awaits_chunks(2), Ok(false));
+}
+
+#[test]
 fn a_damaged_body_and_a_missing_one_are_worth_another_try() {
     let corrupt = ReceiveError::Corrupt { part: PART, chunk: ChunkIndex(4) };
     let detail = "chunk 4 of part 2 does not have the digest of its header";

@@ -83,6 +83,22 @@ fn a_part_is_sealed_once_all_of_it_is_durable_and_the_plan_ends_with_the_last_se
 }
 
 #[test]
+fn the_last_seals_are_known_when_every_part_has_ended() {
+    let mut sender = sender(4);
+    let unsealed = |sender: &Sender| sender.unsealed().map(Iterator::collect::<Vec<_>>);
+    offer(&mut sender, 0);
+    sender.handle_part_end(seal(1024));
+    assert_eq!(unsealed(&sender), None, "more parts may come");
+    sender.handle_plan_end(2);
+    assert_eq!(unsealed(&sender), None, "part 1 has not ended");
+
+    sender.handle_part_end(PartSeal { part: PartIndex(0), ..seal(0) });
+    assert_eq!(unsealed(&sender), Some(vec![seal(1024)]));
+    ack(&mut sender, 0).unwrap();
+    assert_eq!(unsealed(&sender), Some(vec![]));
+}
+
+#[test]
 fn what_was_in_flight_goes_again_unless_it_arrived() {
     let mut sender = sender(4);
     (0..3).for_each(|chunk| assert_eq!(offer(&mut sender, chunk), Offer::Send));
