@@ -6,8 +6,9 @@ use super::round::{Batch, LOSS_MAX, Round};
 use super::rtt::Base;
 use std::time::{Duration, Instant};
 
-/// Packets in flight at first. The pacer spreads them over the round trip.
-const START_PACKETS: f64 = 32.0;
+/// Bytes in flight at first: what the queue of a slow line takes at once. The pacer spreads them over
+/// the round trip, which is known from the handshake.
+const START_BYTES: f64 = 65_536.0;
 
 /// Packets in flight at least.
 const LEAST_PACKETS: f64 = 8.0;
@@ -124,7 +125,7 @@ impl Model {
             highest: Highest::default(),
             base: None,
             phase: start_up(0.0),
-            window: START_PACKETS * packet,
+            window: START_BYTES,
             batch: Batch::default(),
             round: Round::new(now),
             loss: 0.0,
@@ -200,7 +201,7 @@ impl Model {
             self.contest = Contest::default();
             self.round = Round::new(now);
             self.phase = start_up(0.0);
-            self.window = START_PACKETS * self.packet;
+            self.window = START_BYTES;
             return;
         }
         self.round.on_lost(bytes);

@@ -125,6 +125,16 @@ fn queues_of_every_size_stay_short() {
     }
 }
 
+/// What is sent before anything is known of a path must not overrun it.
+#[test]
+fn a_slow_path_is_not_overrun_by_the_first_window() {
+    for (mbit, millis) in [(2.0, 80), (2.0, 20), (2.0, 300), (10.0, 40)] {
+        let sent = send(Path::new(mbit, millis, 0.25), 2, 13);
+
+        assert!(sent.own_loss < 0.002, "{sent:?} at {mbit} Mbit/s");
+    }
+}
+
 #[test]
 fn a_path_that_loses_one_packet_in_twenty_is_still_filled() {
     let sent = send(Path::new(200.0, 80, 1.0).with_loss(0.05), 192, 3);

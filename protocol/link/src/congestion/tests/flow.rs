@@ -16,9 +16,6 @@ pub(super) const PACKET_BYTES: u64 = 1452;
 /// How long a receiver may wait with an acknowledgement.
 pub(super) const ACK_DELAY: Duration = Duration::from_millis(25);
 
-/// Round trip assumed before the first is known.
-const ROUND_TRIP_START: Duration = Duration::from_millis(333);
-
 /// What decides how much a flow sends.
 pub(super) trait Control {
     fn on_sent(&mut self, _now: Instant) {}
@@ -87,7 +84,7 @@ pub(super) struct Flow {
     sent: VecDeque<Sent>,
     in_flight: u64,
     largest_acked: Option<u64>,
-    smoothed: Option<Duration>,
+    smoothed: Duration,
     tokens: f64,
     paced_at: Instant,
     app_limited: bool,
@@ -105,7 +102,8 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(setting: Setting, epoch: Instant) -> Self {
+    /// The handshake took `round_trip`.
+    pub(super) fn new(setting: Setting, epoch: Instant, round_trip: Duration) -> Self {
         Self {
             unsent: setting.packets,
             setting,
@@ -114,7 +112,7 @@ impl Flow {
             sent: VecDeque::new(),
             in_flight: 0,
             largest_acked: None,
-            smoothed: None,
+            smoothed: round_trip,
             tokens: f64::INFINITY,
             paced_at: epoch,
             app_limited: false,
@@ -142,12 +140,8 @@ impl Flow {
         self.setting.control.as_ref()
     }
 
-    fn smoothed(&self) -> Duration {
-        self.smoothed.unwrap_or(ROUND_TRIP_START)
-    }
-
     fn patience(&self) -> Duration {
-        (self.smoothed().mul_f64(1.5) + ACK_DELAY) * (1 << self.timeouts.min(6))
+        (self.smoothed.mul_f64(1.5) + ACK_DELAY) * (1 << self.timeouts.min(6))
     }
 
     // --- the receiver -------------------------------------------------------------------------
@@ -190,7 +184,7 @@ impl Flow {
         self.largest_acked = self.largest_acked.max(Some(number));
         self.setting.control.on_acked(now, self.in_flight);
         let sample = now - at;
-        self.smoothed = Some(self.smoothed.map_or(sample, |old| (old * 7 + sample) / 8));
+        self.smoothed = (self.smoothed * 7 + sample) / 8;
         self.heard = now;
         self.timeouts = 0;
         self.detect_loss(now);
@@ -201,7 +195,7 @@ impl Flow {
 
     fn detect_loss(&mut self, now: Instant) {
         let Some(largest) = self.largest_acked else { return };
-        let late = self.smoothed().mul_f64(1.125);
+        let late = self.smoothed.mul_f64(1.125);
         let (mut lost, mut span): (u64, Option<(Instant, Instant)>) = (0, None);
         for sent in self.sent.iter_mut().take_while(|sent| sent.number < largest) {
             if sent.open && (sent.number + 3 <= largest || now - sent.at >= late) {
@@ -214,7 +208,7 @@ impl Flow {
         self.in_flight -= lost * PACKET_BYTES;
         self.unsent += lost;
         self.lost += lost;
-        let persistent = to - from > (self.smoothed().mul_f64(1.5) + ACK_DELAY) * 3;
+        let persistent = to - from > (self.smoothed.mul_f64(1.5) + ACK_DELAY) * 3;
         self.setting.control.on_lost(now, to, lost * PACKET_BYTES, persistent);
     }
 
@@ -247,7 +241,7 @@ impl Flow {
         if self.app_limited || self.in_flight + PACKET_BYTES >= self.setting.control.window() {
             return None;
         }
-        if let Pace::Rate(rate, burst) = self.setting.control.pace(self.smoothed()) {
+        if let Pace::Rate(rate, burst) = self.setting.control.pace(self.smoothed) {
             let earned = rate * now.saturating_duration_since(self.paced_at).as_secs_f64();
             self.tokens = (self.tokens + earned).min(burst);
             self.paced_at = now;
@@ -281,7 +275,7 @@ impl Flow {
         }
         let blocked = self.in_flight + PACKET_BYTES >= self.setting.control.window();
         if let (false, false, Pace::Rate(rate, burst)) =
-            (blocked, self.app_limited, self.setting.control.pace(self.smoothed()))
+            (blocked, self.app_limited, self.setting.control.pace(self.smoothed))
         {
             // As many as make a burst, as the QUIC layer waits for.
             let missing = (burst - self.tokens).max(PACKET_BYTES as f64);

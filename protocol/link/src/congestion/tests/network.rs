@@ -124,7 +124,7 @@ impl Network {
     /// Adds a flow that begins at `setting.begin`.
     pub(super) fn add(&mut self, setting: Setting) {
         self.schedule(setting.begin, self.flows.len(), Event::Wakes);
-        self.flows.push(Flow::new(setting, self.epoch));
+        self.flows.push(Flow::new(setting, self.epoch, self.path.round_trip));
     }
 
     pub(super) fn flow(&self, index: usize) -> &Flow {
