@@ -17,7 +17,7 @@ use skyspray_certs::renewal::renewal_time;
 use skyspray_certs::store::{EdgeStore, StoreLock};
 use skyspray_certs::tls::{edge_data_config, edge_enroll_config};
 use skyspray_certs::{EdgeIdentity, RelayAddress};
-use skyspray_link::request::RequestError;
+use skyspray_link::request::{Exchange, RequestError};
 use skyspray_link::seam::{Clock, Random};
 use skyspray_link::session::{CloseCode, Session};
 use skyspray_link::tls_clock::tls_clock;
@@ -166,14 +166,35 @@ impl Connector {
     ///
     /// No relay does. What a person must correct is told rather than what may pass.
     pub async fn connect(&self) -> Result<RelaySession, ConnectError> {
+        Ok(self.connect_with(async |_| Ok(())).await?.0)
+    }
+
+    /// Opens a session like [`Connector::connect`], and asks the first request in it together with the
+    /// greeting. Its answer is handed on only when the relay has welcomed this edge. More than one
+    /// relay may get the request, so it must be one that can be asked again.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connector::connect`].
+    pub async fn connect_asking(
+        &self,
+        first: &Request,
+    ) -> Result<(RelaySession, Exchange), ConnectError> {
+        self.connect_with(async |session| session.request(first).await).await
+    }
+
+    async fn connect_with<T>(
+        &self,
+        ask: impl AsyncFn(&Session) -> Result<T, RequestError>,
+    ) -> Result<(RelaySession, T), ConnectError> {
         self.recover_if_expired().await?;
         let mut fault: Option<ConnectError> = None;
         for address in self.addresses() {
-            match self.connect_to(&address).await {
-                Ok(session) => {
+            match self.connect_to_with(&address, &ask).await {
+                Ok((session, asked)) => {
                     self.drop_previous().await;
                     self.renew_if_due(session.session()).await?;
-                    return Ok(session);
+                    return Ok((session, asked));
                 }
                 Err(error @ ConnectError::Refused(_)) if !error.is_passing() => return Err(error),
                 Err(error) => {
@@ -194,47 +215,30 @@ impl Connector {
     ///
     /// It does not answer, is not trusted or does not accept this edge.
     pub async fn connect_to(&self, address: &RelayAddress) -> Result<RelaySession, ConnectError> {
+        Ok(self.connect_to_with(address, async |_| Ok(())).await?.0)
+    }
+
+    async fn connect_to_with<T>(
+        &self,
+        address: &RelayAddress,
+        ask: impl AsyncFn(&Session) -> Result<T, RequestError>,
+    ) -> Result<(RelaySession, T), ConnectError> {
         let identity = self.identity();
         let tls = edge_data_config(&identity.credentials(), tls_clock(Arc::clone(&self.clock)))?;
         let line = dial(&self.sockets, address, &identity.trust_domain, &tls).await?;
-        match self.greet(&line.session, address).await {
-            Ok(welcome) => {
+        let greeted = greet(&line.session, ask).await;
+        match greeted.map_err(|error| greeting_fault(address, error)).and_then(checked) {
+            Ok((welcome, asked)) => {
                 let skew_ms = welcome.time_ms.saturating_sub(unix_ms(self.clock.now()));
                 if skew_ms.unsigned_abs() > SKEW_MAX.as_millis() as u64 {
                     tracing::warn!(skew_ms, %address, "the clocks of edge and relay differ");
                 }
-                Ok(RelaySession { line, address: address.clone(), welcome, skew_ms })
+                Ok((RelaySession { line, address: address.clone(), welcome, skew_ms }, asked))
             }
             Err(error) => {
                 line.close(CloseCode::Done).await;
                 Err(error)
             }
-        }
-    }
-
-    async fn greet(
-        &self,
-        session: &Session,
-        address: &RelayAddress,
-    ) -> Result<Welcome, ConnectError> {
-        let hello = Hello {
-            oldest: VERSION_OLDEST,
-            newest: VERSION_NEWEST,
-            features: 0,
-            software: concat!("skyspray-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
-        };
-        let answer = async {
-            let mut exchange = session.request(&Request::Hello(hello)).await?;
-            match exchange.receive_within(WELCOME_DEADLINE).await? {
-                Reply::Welcome(welcome) => Ok(welcome),
-                Reply::Refused(refusal) => Err(RequestError::Refused(refusal)),
-                _ => Err(RequestError::Unexpected),
-            }
-        };
-        let welcome = answer.await.map_err(|error| greeting_fault(address, error))?;
-        match welcome.version {
-            VERSION_OLDEST..=VERSION_NEWEST => Ok(welcome),
-            found => Err(ConnectError::Version { found }),
         }
     }
 
@@ -356,6 +360,35 @@ impl Connector {
 
     fn set_current(&self, current: Current) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+}
+
+/// Sends the greeting and, right behind it, what `ask` asks; returns once the greeting is answered.
+async fn greet<T>(
+    session: &Session,
+    ask: impl AsyncFn(&Session) -> Result<T, RequestError>,
+) -> Result<(Welcome, T), RequestError> {
+    let hello = Hello {
+        oldest: VERSION_OLDEST,
+        newest: VERSION_NEWEST,
+        features: 0,
+        software: concat!("skyspray-edge ", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let mut exchange = session.request(&Request::Hello(hello)).await?;
+    let asked = ask(session).await;
+    match exchange.receive_within(WELCOME_DEADLINE).await? {
+        // A relay that does not welcome this edge may have closed the session before it was asked.
+        Reply::Welcome(welcome) => Ok((welcome, asked?)),
+        Reply::Refused(refusal) => Err(RequestError::Refused(refusal)),
+        _ => Err(RequestError::Unexpected),
+    }
+}
+
+/// What was asked counts only in a session whose version this edge speaks.
+fn checked<T>((welcome, asked): (Welcome, T)) -> Result<(Welcome, T), ConnectError> {
+    match welcome.version {
+        VERSION_OLDEST..=VERSION_NEWEST => Ok((welcome, asked)),
+        found => Err(ConnectError::Version { found }),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::meta::{self, MetaFault};
 use crate::output::utc_text;
 use crate::size::{Bytes, Count};
 use serde::Serialize;
-use skyspray_link::session::Session;
 use skyspray_wire::ids::SourceIndex;
 use skyspray_wire::limits::{ORIGIN_RANGES_MAX, PARTS_MAX, SOURCES_MAX};
 use skyspray_wire::message::{
@@ -197,8 +196,7 @@ async fn ask_all(
     let (plane, name) = (target.plane.clone(), target.name.clone());
     let request = Request::Describe(Describe { plane, name, origins });
     let described = loop {
-        let relay = link.session().await?;
-        match ask_once(relay.session(), &request).await {
+        match ask_once(&mut link, &request).await {
             Err(fault) if fault.is_passing() => link.give_up(fault).await,
             other => break other,
         }
@@ -207,9 +205,9 @@ async fn ask_all(
     described
 }
 
-async fn ask_once(session: &Session, request: &Request) -> Result<Described, DownloadFault> {
+async fn ask_once(link: &mut Link<'_>, request: &Request) -> Result<Described, DownloadFault> {
     let unexpected = || DownloadFault::Unexpected { what: "a logical file" };
-    let mut answer = session.request(request).await?;
+    let (_, mut answer) = link.ask(request).await?;
     let Reply::Description(description) = answer.reply().await? else { return Err(unexpected()) };
     let (parts, sources, ranges) = Default::default();
     let mut described = Described { description, parts, sources, ranges };

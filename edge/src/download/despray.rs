@@ -19,7 +19,7 @@ pub use error::ShapeFault;
 use super::fault::DownloadFault;
 use super::link::Link;
 use super::open_parts::{OpenParts, Staged};
-use super::reading::{Opened, Pools, Tally, in_flight_chunks, open, or_replaced};
+use super::reading::{Opened, Pools, Tally, in_flight_chunks, opened, or_replaced};
 use super::single::{DesprayState, FileSink, Files, Progress, Written};
 use crate::cli::DesprayArgs;
 use crate::context::Context;
@@ -35,7 +35,7 @@ use shape::{Recipe, Shape, numbered};
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::seam::files::{BulkFile, FileKind, RelPath, Replace};
 use skyspray_wire::ids::{Generation, JobId, PartIndex};
-use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable};
+use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable, Request};
 use staging::Staging;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -202,8 +202,10 @@ impl Despray<'_> {
         pools: &mut Pools,
     ) -> Result<(), DownloadFault> {
         let context = self.context;
-        let relay = link.session().await?;
-        let opened = open(relay.session(), self.request()).await?;
+        let request = self.request();
+        let job = request.job;
+        let (relay, answer) = link.ask(&Request::OpenRead(request)).await?;
+        let opened = opened(job, answer).await?;
         let files = self.prepare(&opened).await?;
         let held = self.progress.state().read;
         let machine = opened.machine(|machine| held.restore(machine))?;

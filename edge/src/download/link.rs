@@ -3,8 +3,10 @@
 use super::fault::DownloadFault;
 use crate::context::Context;
 use crate::session::{ConnectError, OUTAGE_PATIENCE, PATIENCE, Reconnect, RelaySession};
+use skyspray_link::request::Exchange;
+use skyspray_wire::message::Request;
 
-/// Gives the current session, dialling when there is none.
+/// Asks in the current session, dialling when there is none.
 #[derive(Debug)]
 pub(crate) struct Link<'a> {
     context: &'a Context,
@@ -21,32 +23,39 @@ impl<'a> Link<'a> {
         Self { context, reconnect, relay: None, last: None }
     }
 
-    /// The current session, or a new one.
+    /// Asks in the current session, or in a new one together with its greeting.
     ///
     /// # Errors
     ///
-    /// There is none to be had, or the user wants to stop.
-    pub(crate) async fn session(&mut self) -> Result<&RelaySession, DownloadFault> {
+    /// There is no session to be had, or the user wants to stop.
+    pub(crate) async fn ask(
+        &mut self,
+        request: &Request,
+    ) -> Result<(&RelaySession, Exchange), DownloadFault> {
         if let Some(relay) = self.relay.take_if(|relay| relay.session().is_closed())
             && relay.was_moved()
         {
             self.reconnect.moved();
         }
-        if self.relay.is_none() {
-            let opened = tokio::select! {
-                opened = self.reconnect.session() => opened,
-                () = self.context.stop.requested() => return Err(DownloadFault::Interrupted),
-            };
-            self.relay = Some(match opened {
-                Ok(relay) => relay,
-                // What ended the sessions says more than that they ended.
-                Err(error @ ConnectError::NoProgress { .. }) => {
-                    return Err(self.last.take().unwrap_or_else(|| error.into()));
-                }
-                Err(error) => return Err(error.into()),
-            });
-        }
-        Ok(self.relay.as_ref().expect("there is one now"))
+        let answer = match &self.relay {
+            Some(relay) => relay.session().request(request).await?,
+            None => {
+                let opened = tokio::select! {
+                    opened = self.reconnect.session_asking(request) => opened,
+                    () = self.context.stop.requested() => return Err(DownloadFault::Interrupted),
+                };
+                let (relay, answer) = opened.map_err(|error| match error {
+                    // What ended the sessions says more than that they ended.
+                    ConnectError::NoProgress { .. } => {
+                        self.last.take().unwrap_or_else(|| error.into())
+                    }
+                    error => error.into(),
+                })?;
+                self.relay = Some(relay);
+                answer
+            }
+        };
+        Ok((self.relay.as_ref().expect("there is one now"), answer))
     }
 
     /// The job moved on.

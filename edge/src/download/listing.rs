@@ -2,7 +2,6 @@
 
 use super::fault::DownloadFault;
 use super::link::Link;
-use skyspray_link::session::Session;
 use skyspray_wire::message::{Entry, List, ListWhat, Reply, Request};
 use skyspray_wire::name::PlaneName;
 
@@ -44,8 +43,7 @@ impl Listing {
             if self.ended {
                 return Ok(Vec::new());
             }
-            let relay = link.session().await?;
-            match self.ask(relay.session()).await {
+            match self.ask(link).await {
                 Err(fault) if fault.is_passing() => link.give_up(fault).await,
                 Err(fault) => return Err(fault),
                 Ok(batch) => {
@@ -56,11 +54,11 @@ impl Listing {
         }
     }
 
-    async fn ask(&mut self, session: &Session) -> Result<Vec<Entry>, DownloadFault> {
+    async fn ask(&mut self, link: &mut Link<'_>) -> Result<Vec<Entry>, DownloadFault> {
         let limit = self.left.map_or(BATCH, |left| left.min(BATCH));
         let (plane, what, after) = (self.plane.clone(), self.what.clone(), self.after.clone());
         let request = Request::List(List { plane, what, after, limit });
-        let mut answer = session.request(&request).await?;
+        let (_, mut answer) = link.ask(&request).await?;
         let mut batch = Vec::new();
         loop {
             match answer.reply().await? {

@@ -2,7 +2,7 @@
 
 use super::fault::DownloadFault;
 use super::link::Link;
-use super::reading::{DownloadSink, Pools, Tally, in_flight_chunks, open, or_replaced};
+use super::reading::{DownloadSink, Pools, Tally, in_flight_chunks, opened, or_replaced};
 use super::state::{ReadState, check_if_whole};
 use crate::context::Context;
 use crate::output::Reporter;
@@ -10,7 +10,7 @@ use skyspray_link::receive::{ReceiveJob, Sink};
 use skyspray_link::seam::files::PooledBuf;
 use skyspray_wire::digest::PartTree;
 use skyspray_wire::ids::{Generation, PartIndex};
-use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable};
+use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Readable, Request};
 use skyspray_wire::refusal::Refusal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -65,8 +65,8 @@ async fn attempt(
     pools: &mut Pools,
     (request, sink, generation): (OpenRead, &Arc<ProbeSink>, &mut Option<Generation>),
 ) -> Result<Probed, DownloadFault> {
-    let relay = link.session().await?;
-    let opened = open(relay.session(), request.clone()).await?;
+    let (relay, answer) = link.ask(&Request::OpenRead(request.clone())).await?;
+    let opened = opened(request.job, answer).await?;
     *generation = opened.readable.generation;
     let held = sink.begin(&opened.readable, &opened.parts)?;
     let machine = opened.machine(|machine| held.restore(machine))?;

@@ -64,11 +64,9 @@ pub(super) struct Opened {
     pub(super) parts: Vec<PartInfo>,
 }
 
-/// Asks for the right to read.
-pub(super) async fn open(session: &Session, request: OpenRead) -> Result<Opened, DownloadFault> {
+/// Reads what the relay grants of read job `job`.
+pub(super) async fn opened(job: JobId, mut exchange: Exchange) -> Result<Opened, DownloadFault> {
     let unexpected = DownloadFault::Unexpected { what: "what is to be read" };
-    let job = request.job;
-    let mut exchange = session.request(&Request::OpenRead(request)).await?;
     let Reply::Readable(readable) = exchange.reply().await? else { return Err(unexpected) };
     if readable.parts > PARTS_MAX {
         return Err(unexpected);
@@ -106,7 +104,11 @@ pub(super) async fn or_replaced(
         return fault;
     }
     // What is opened for this is let go of before a chunk is sent.
-    match open(session, request).await {
+    let again = async {
+        let job = request.job;
+        opened(job, session.request(&Request::OpenRead(request)).await?).await
+    };
+    match again.await {
         Err(DownloadFault::Refused(refusal)) if tells_of_successor(refusal.code) => refusal.into(),
         _ => fault,
     }

@@ -2,6 +2,8 @@
 
 use super::{ConnectError, Connector, RelaySession};
 use skyspray_link::backoff::Backoff;
+use skyspray_link::request::Exchange;
+use skyspray_wire::message::Request;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -62,6 +64,26 @@ impl<'a> Reconnect<'a> {
     /// One that no later attempt would mend, [`ConnectError::GaveUp`], or
     /// [`ConnectError::NoProgress`] when sessions came and went.
     pub async fn session(&mut self) -> Result<RelaySession, ConnectError> {
+        Ok(self.session_with(async |connector| Ok((connector.connect().await?, ()))).await?.0)
+    }
+
+    /// The next session like [`Reconnect::session`], with `first` asked as
+    /// [`Connector::connect_asking`] does.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reconnect::session`].
+    pub async fn session_asking(
+        &mut self,
+        first: &Request,
+    ) -> Result<(RelaySession, Exchange), ConnectError> {
+        self.session_with(async |connector| connector.connect_asking(first).await).await
+    }
+
+    async fn session_with<T>(
+        &mut self,
+        connect: impl AsyncFn(&Connector) -> Result<(RelaySession, T), ConnectError>,
+    ) -> Result<(RelaySession, T), ConnectError> {
         let mut fast = 0;
         if std::mem::take(&mut self.moved) {
             fast = MOVE_DIALS;
@@ -73,7 +95,7 @@ impl<'a> Reconnect<'a> {
             self.wait().await;
         }
         loop {
-            let error = match self.connector.connect().await {
+            let error = match connect(self.connector).await {
                 Ok(session) => {
                     (self.in_vain, self.any) = (true, true);
                     return Ok(session);

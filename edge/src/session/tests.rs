@@ -12,6 +12,8 @@ use crate::stop;
 use relay::FakeRelay;
 use skyspray_certs::IdentityGeneration;
 use skyspray_link::seam::{ManualClock, SystemRandom};
+use skyspray_wire::ids::JobId;
+use skyspray_wire::refusal::RefusalCode;
 use std::io::{self, Write};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -192,6 +194,32 @@ async fn clocks_that_differ_are_seen() {
 
     assert_eq!(session.skew_ms(), 90_000);
     session.close().await;
+}
+
+#[tokio::test]
+async fn the_first_request_goes_with_the_greeting_and_is_answered_after_it() {
+    let (relay, edge) = enrolled().await;
+    relay.greet_late();
+
+    let (session, mut answer) =
+        edge.connector().connect_asking(&Request::Abort(JobId([1; 16]))).await.unwrap();
+
+    assert_eq!(session.welcome().agent.as_str(), "edge-1");
+    let refused = answer.reply().await.unwrap_err();
+    let known = matches!(&refused, RequestError::Refused(no) if no.code == RefusalCode::JobUnknown);
+    assert!(known, "{refused}");
+    session.close().await;
+}
+
+#[tokio::test]
+async fn what_a_relay_answers_that_speaks_another_version_is_not_handed_on() {
+    let (relay, edge) = enrolled().await;
+    relay.speak(VERSION_NEWEST + 1);
+
+    let error = edge.connector().connect_asking(&Request::Abort(JobId([1; 16]))).await.unwrap_err();
+
+    let version = VERSION_NEWEST + 1;
+    assert!(matches!(error, ConnectError::Version { found } if found == version), "{error}");
 }
 
 /// F9: a farewell is no failure. As many sessions in vain would be a minute and a half apart.

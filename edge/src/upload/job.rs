@@ -9,8 +9,8 @@ use skyspray_link::session::{DataStream, Session, SessionError};
 use skyspray_wire::ids::{Epoch, JobId};
 use skyspray_wire::limits::PAGE_MAX;
 use skyspray_wire::message::{
-    Commit, Committed, Granted, Held, OpenWrite, OriginRange, Origins, PartSeal, RecordOrigins,
-    Reply, Request, SealParts, SourceNote,
+    Commit, Committed, Granted, Held, OriginRange, Origins, PartSeal, RecordOrigins, Reply,
+    Request, SealParts, SourceNote,
 };
 use skyspray_wire::refusal::Refusal;
 use std::future::Future;
@@ -33,9 +33,8 @@ pub(super) enum Standing {
     Committed(Committed),
 }
 
-/// Opens a job, or opens it again.
-pub(super) async fn open(session: &Session, open: &OpenWrite) -> Result<Standing, UploadFault> {
-    let mut answer = session.request(&Request::OpenWrite(open.clone())).await?;
+/// Reads how a job stands that was opened, or opened again.
+pub(super) async fn opened(mut answer: Exchange) -> Result<Standing, UploadFault> {
     let granted = match answer.reply().await? {
         Reply::Granted(granted) => granted,
         Reply::Committed(committed) => return Ok(Standing::Committed(committed)),

@@ -17,6 +17,7 @@ use crate::source::{Source, SourceError};
 use crate::splitting::Splitting;
 use serde::Serialize;
 use skyspray_link::feed::{self, Producer};
+use skyspray_link::request::Exchange;
 use skyspray_link::send::SendJob;
 use skyspray_wire::message::{
     Attributes, Commit, Committed, Granted, OpenWrite, OriginRange, Request, SourceNote,
@@ -236,10 +237,12 @@ async fn run(ctx: &Context, writing: &Writing) -> Result<Sent, UploadFault> {
     let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
     let mut running: Option<Running> = None;
     let mut last = None;
+    let open = Request::OpenWrite(writing.open.clone());
     loop {
-        let session = reconnect.session().await.map_err(|error| gave_up(error, &mut last))?;
+        let opened = reconnect.session_asking(&open).await;
+        let (session, answer) = opened.map_err(|error| gave_up(error, &mut last))?;
         let before = counters(&running).bytes_durable;
-        let attempt = attempt(ctx, writing, &session, &mut running);
+        let attempt = attempt(ctx, writing, (&session, answer), &mut running);
         let outcome = tokio::select! {
             outcome = attempt => outcome,
             error = ctx.connector.keep_identity(&session) => Err(error.into()),
@@ -284,10 +287,10 @@ fn counters(running: &Option<Running>) -> Counters {
 async fn attempt(
     ctx: &Context,
     writing: &Writing,
-    session: &RelaySession,
+    (session, answer): (&RelaySession, Exchange),
     running: &mut Option<Running>,
 ) -> Result<Committed, UploadFault> {
-    let (granted, held) = match job::open(session.session(), &writing.open).await? {
+    let (granted, held) = match job::opened(answer).await? {
         Standing::Open { granted, held } => (granted, held),
         Standing::Committed(committed) => return Ok(committed),
     };

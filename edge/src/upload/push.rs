@@ -20,7 +20,9 @@ use serde::Serialize;
 use skyspray_link::feed;
 use skyspray_link::send::SendJob;
 use skyspray_wire::digest::Digest;
-use skyspray_wire::message::{Attributes, Commit, Committed, Granted, OpenWrite, WriteTarget};
+use skyspray_wire::message::{
+    Attributes, Commit, Committed, Granted, OpenWrite, Request, WriteTarget,
+};
 use skyspray_wire::name::PlanePath;
 use skyspray_wire::refusal::{Refusal, RefusalCode, Remedy};
 use skyspray_wire::sender::Counters;
@@ -323,11 +325,13 @@ async fn run(
     let mut state: Option<State> = None;
     let mut reconnect = Reconnect::new(&ctx.connector, PATIENCE);
     let mut last = None;
+    let request = Request::OpenWrite(open.clone());
     loop {
-        let session = reconnect.session().await.map_err(|error| gave_up(error, &mut last))?;
+        let opened = reconnect.session_asking(&request).await;
+        let (session, answer) = opened.map_err(|error| gave_up(error, &mut last))?;
         let before = counters(&state);
         let attempt = async {
-            let (granted, held) = match job::open(session.session(), open).await? {
+            let (granted, held) = match job::opened(answer).await? {
                 Standing::Open { granted, held } => (granted, held),
                 Standing::Committed(committed) => return Ok(committed),
             };

@@ -2,7 +2,7 @@
 
 use super::super::fault::DownloadFault;
 use super::super::page::{PageEnd, PageSink, Place};
-use super::super::reading::{Opened, in_flight_chunks, open};
+use super::super::reading::{Opened, in_flight_chunks, opened};
 use super::super::state::ReadState;
 use super::Pull;
 use super::compare::is_same;
@@ -11,7 +11,7 @@ use super::log::PageWitness;
 use skyspray_link::receive::ReceiveJob;
 use skyspray_link::seam::files::Replace;
 use skyspray_wire::ids::{JobId, PartIndex};
-use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget};
+use skyspray_wire::message::{OpenRead, PartInfo, ReadTarget, Request};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,8 +144,9 @@ impl Pull<'_> {
     /// One session's work on a page.
     async fn attempt(&mut self, page: &mut Page) -> Result<(), DownloadFault> {
         let request = page.request(self);
-        let relay = self.link.session().await?;
-        let opened = open(relay.session(), request).await?;
+        let job = request.job;
+        let (relay, answer) = self.link.ask(&Request::OpenRead(request)).await?;
+        let opened = opened(job, answer).await?;
         page.take_opened(&opened)?;
         let held = page.state.clone();
         let machine = opened.machine(|machine| held.restore(machine))?;
@@ -257,8 +258,12 @@ impl Pull<'_> {
                 held: Vec::new(),
                 in_flight_chunks: 1,
             };
-            let relay = self.link.session().await?;
-            match open(relay.session(), request).await {
+            let job = request.job;
+            let answered = async {
+                let (_, answer) = self.link.ask(&Request::OpenRead(request)).await?;
+                opened(job, answer).await
+            };
+            match answered.await {
                 Err(fault) if fault.is_passing() => self.link.give_up(fault).await,
                 Err(fault) => return Err(fault),
                 Ok(opened) if opened.parts.len() == files.len() => return Ok(opened.parts),

@@ -47,6 +47,10 @@ struct Record {
     asked: Vec<&'static str>,
     answers_to_lose: u32,
     origins: Vec<Origins>,
+    /// Whether a greeting is answered only once the next request is there.
+    greets_late: bool,
+    /// What is said to be spoken; `None` for what the edge wants.
+    version: Option<u16>,
 }
 
 /// The lease of every job.
@@ -106,6 +110,16 @@ impl FakeRelay {
     /// The next answers about identities are lost on the way.
     pub(super) fn lose_answers(&self, count: u32) {
         self.shared.record.lock().unwrap().answers_to_lose = count;
+    }
+
+    /// From now on a greeting is answered only once the next request is there.
+    pub(super) fn greet_late(&self) {
+        self.shared.record.lock().unwrap().greets_late = true;
+    }
+
+    /// From now on the relay says that it speaks `version`.
+    pub(super) fn speak(&self, version: u16) {
+        self.shared.record.lock().unwrap().version = Some(version);
     }
 
     /// The epoch under which origins are taken.
@@ -179,16 +193,28 @@ impl Shared {
     async fn request(&self, session: &Session, to: &mut Exchange) -> Result<(), SessionError> {
         match to.receive_request().await? {
             Request::Hello(hello) => {
+                let (late, version) = {
+                    let record = self.record.lock().unwrap();
+                    (record.greets_late, record.version.unwrap_or(hello.newest))
+                };
+                let next = if late { Some(session.accept().await?) } else { None };
                 let since = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
                 let welcome = Welcome {
-                    version: hello.newest,
+                    version,
                     features: 0,
                     software: "fake".into(),
                     agent: agent(),
                     time_ms: i64::try_from(since.as_millis()).unwrap(),
                     data_streams: 4,
                 };
-                to.send(&Reply::Welcome(welcome)).await
+                to.send(&Reply::Welcome(welcome)).await?;
+                let Some(next) = next else { return Ok(()) };
+                let Accepted::Request(mut next) = next.identify().await? else {
+                    return Err(SessionError::StreamEnded);
+                };
+                Box::pin(self.request(session, &mut next)).await?;
+                next.finish();
+                Ok(())
             }
             Request::Renew(bytes) => {
                 self.note("renew");
