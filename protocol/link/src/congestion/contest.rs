@@ -58,7 +58,8 @@ impl Contest {
 
     /// Whether it was a queue of others that made them late: `rate` arrives since.
     pub(super) fn is_crowded(&self, rate: f64) -> bool {
-        self.late > 0.0 && rate > self.late * CROWDED
+        let is_record = rate >= self.peak;
+        self.late > 0.0 && is_record && rate > self.late * CROWDED
     }
 
     /// The flow does not fall below `rate` of its own accord.

@@ -220,7 +220,7 @@ impl Model {
                 self.phase = Phase::Drain { again: false };
             }
             Phase::Press { from, .. } if self.round.is_overloaded(self.packet) => {
-                self.phase = self.pressed(from * PRESS);
+                self.phase = self.pressed(from);
             }
             _ => {}
         }
@@ -243,7 +243,7 @@ impl Model {
         let shortest = self.shortest();
         let is_late = sample > shortest + (shortest / LATE_SHARE).max(LATE_LEAST);
         let (growth, in_flight) = (bytes as f64 * START_GROWTH, self.in_flight + bytes);
-        let Phase::StartUp { late, .. } = &mut self.phase else { return };
+        let Phase::StartUp { best, late, .. } = &mut self.phase else { return };
         if !is_late {
             *late = None;
             self.window += growth;
@@ -253,7 +253,10 @@ impl Model {
         late.acked += bytes;
         let lasted = now.saturating_duration_since(late.since) > shortest / LATE_PART;
         if lasted && late.acked * u64::from(LATE_PART) > late.in_flight {
-            self.contest.on_late(self.highest.rate());
+            // What is first in flight may by itself be more than the path holds.
+            if *best > 0.0 {
+                self.contest.on_late(self.highest.rate());
+            }
             self.phase = Phase::Drain { again: true };
         }
     }
