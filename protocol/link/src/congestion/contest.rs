@@ -10,15 +10,7 @@ const KEPT: f64 = 0.48;
 const PEAK_HALVES: f64 = 15.0;
 
 /// The same while keeping that share costs more loss than anybody should cause.
-///
-/// Longer than BBR takes to forget the rate it had alone: until then it has twice that in flight, and
-/// whoever gives way does not get it back.
-const PEAK_HALVES_OVERLOADED: f64 = 8.0;
-
-/// By how much more must arrive, once what start-up had in flight is answered, than when packets began
-/// to be late. On a path that the flow fills by itself it is 1.0 to 1.2 times as much, in a queue of
-/// others, where each gets as much as it has in flight, 1.7 to 2.5 times.
-const CROWDED: f64 = 1.4;
+const PEAK_HALVES_OVERLOADED: f64 = 2.0;
 
 /// The part of a round trip that must remain in the queue for it to be that of somebody else...
 const QUEUE_SHARE: u32 = 4;
@@ -40,8 +32,6 @@ pub(super) struct Contest {
     /// Highest rate of late in bytes a second.
     peak: f64,
     on: bool,
-    /// Rate at which start-up ended because packets were late; 0 once that is dealt with.
-    late: f64,
     /// What waits in the queue, as a time.
     queue: Duration,
 }
@@ -51,28 +41,9 @@ impl Contest {
         self.on
     }
 
-    /// Start-up ended at `rate` because packets were late.
-    pub(super) fn on_late(&mut self, rate: f64) {
-        self.late = rate;
-    }
-
-    /// Whether it was a queue of others that made them late: `rate` arrives since.
-    pub(super) fn is_crowded(&self, rate: f64) -> bool {
-        let is_record = rate >= self.peak;
-        self.late > 0.0 && is_record && rate > self.late * CROWDED
-    }
-
-    /// The flow does not fall below `rate` of its own accord.
-    pub(super) fn insist(&mut self, rate: f64) {
-        self.peak = self.peak.max(rate / KEPT);
-        self.on = true;
-        self.late = 0.0;
-    }
-
     /// After a drain packets still took `shortest`, on a path that takes `floor`. Flows like this one
     /// leave a queue of a few times `own_queue` together.
     pub(super) fn judge(&mut self, shortest: Duration, floor: Duration, own_queue: Duration) {
-        self.late = 0.0;
         self.on =
             shortest.saturating_sub(floor) > (floor / QUEUE_SHARE).max(own_queue * OWN_QUEUES);
     }

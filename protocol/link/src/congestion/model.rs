@@ -19,13 +19,6 @@ const MOST_BYTES: f64 = (1_u64 << 30) as f64;
 /// Bytes the window grows by for each byte acknowledged in start-up: 2.5 times a round trip.
 const START_GROWTH: f64 = 1.5;
 
-/// What a flow sends at when it presses in beside others, as a multiple of what arrives.
-const PRESS: f64 = 1.5;
-
-/// Growth of the rate with which it goes on pressing. In a queue that others keep filled the rate grows
-/// by `PRESS` to the power of their share of it: this is a share of somewhat less than a half.
-const PRESS_WORTH: f64 = 1.2;
-
 /// How much longer than before the queue must be for start-up to pause: a share of the round trip...
 const LATE_SHARE: u32 = 16;
 
@@ -77,9 +70,6 @@ const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(100);
 enum Phase {
     /// Grows until the queue does, or until more in flight delivers no more.
     StartUp { best: f64, stalled: bool, late: Option<Late> },
-    /// Sends more than arrives, on a path that others fill, for two rounds: in the second the answers
-    /// come in. `from` is the rate before.
-    Press { from: f64, sent: bool },
     /// Sends less than arrives until its own packets have left the queue.
     Drain { again: bool },
     /// The same for one more round, to see the path without them.
@@ -215,14 +205,8 @@ impl Model {
             return;
         }
         self.round.on_lost(bytes);
-        match self.phase {
-            Phase::StartUp { .. } if self.round.is_overloaded(self.packet) => {
-                self.phase = Phase::Drain { again: false };
-            }
-            Phase::Press { from, .. } if self.round.is_overloaded(self.packet) => {
-                self.phase = self.pressed(from);
-            }
-            _ => {}
+        if matches!(self.phase, Phase::StartUp { .. }) && self.round.is_overloaded(self.packet) {
+            self.phase = Phase::Drain { again: false };
         }
         self.set_window();
     }
@@ -231,7 +215,6 @@ impl Model {
     pub(super) fn on_marked(&mut self) {
         match self.phase {
             Phase::StartUp { .. } => self.phase = Phase::Drain { again: false },
-            Phase::Press { from, .. } => self.phase = self.pressed(from),
             Phase::Probe { from, before } => self.phase = Phase::Settle { from, before },
             _ => {}
         }
@@ -243,7 +226,7 @@ impl Model {
         let shortest = self.shortest();
         let is_late = sample > shortest + (shortest / LATE_SHARE).max(LATE_LEAST);
         let (growth, in_flight) = (bytes as f64 * START_GROWTH, self.in_flight + bytes);
-        let Phase::StartUp { best, late, .. } = &mut self.phase else { return };
+        let Phase::StartUp { late, .. } = &mut self.phase else { return };
         if !is_late {
             *late = None;
             self.window += growth;
@@ -253,24 +236,8 @@ impl Model {
         late.acked += bytes;
         let lasted = now.saturating_duration_since(late.since) > shortest / LATE_PART;
         if lasted && late.acked * u64::from(LATE_PART) > late.in_flight {
-            // What is first in flight may by itself be more than the path holds.
-            if *best > 0.0 {
-                self.contest.on_late(self.highest.rate());
-            }
             self.phase = Phase::Drain { again: true };
         }
-    }
-
-    /// Sends half as much again as arrives, in round trips of `mean`.
-    fn press(&mut self, rate: f64, mean: Duration) -> Phase {
-        self.window = PRESS * rate * mean.as_secs_f64();
-        Phase::Press { from: rate, sent: false }
-    }
-
-    /// Has pressed its way to `rate`, and keeps that.
-    fn pressed(&mut self, rate: f64) -> Phase {
-        self.contest.insist(rate);
-        Phase::Drain { again: false }
     }
 
     fn end_round(&mut self, now: Instant) {
@@ -294,9 +261,9 @@ impl Model {
     /// Takes note of the losses of a round and of the queue behind it.
     fn judge(&mut self, round: &Round, now: Instant, queue: Duration) {
         // What start-up lost by itself is answered by the drain behind it.
-        let settled =
-            matches!(self.phase, Phase::Cruise { .. } | Phase::Probe { .. } | Phase::Settle { .. });
-        if settled && round.is_overloaded(self.packet) {
+        let filling =
+            matches!(self.phase, Phase::StartUp { .. } | Phase::Drain { .. } | Phase::Empty { .. });
+        if !filling && round.is_overloaded(self.packet) {
             if self.contest.least_window(self.floor()) >= self.window {
                 self.contest.on_overload(round.took(now));
             }
@@ -323,12 +290,6 @@ impl Model {
                 Phase::StartUp { best, stalled: true, late }
             }
             Phase::StartUp { .. } => Phase::Drain { again: false },
-            Phase::Drain { .. } | Phase::Empty { .. } if self.contest.is_crowded(rate) => {
-                self.press(rate, mean)
-            }
-            Phase::Press { from, sent: false } => Phase::Press { from, sent: true },
-            Phase::Press { from, .. } if rate > from * PRESS_WORTH => self.press(rate, mean),
-            Phase::Press { .. } => self.pressed(rate),
             Phase::Drain { again } if self.in_flight as f64 <= self.drained() => {
                 Phase::Empty { shortest: None, again }
             }
@@ -420,7 +381,7 @@ impl Model {
         let lost = 1.0 / (1.0 - self.loss.min(LOSS_MAX));
         let least = self.contest.least_window(self.floor());
         let wanted = match self.phase {
-            Phase::StartUp { .. } | Phase::Press { .. } => return,
+            Phase::StartUp { .. } => return,
             Phase::Drain { .. } | Phase::Empty { .. } => DRAIN * self.drained(),
             Phase::Cruise { .. } | Phase::Settle { .. } => least.max((product + queue) * lost),
             Phase::Probe { .. } => least.max((product * self.probe + queue) * lost),

@@ -14,30 +14,7 @@ pub(super) struct Cubic {
     epoch: Option<Instant>,
     friendly: f64,
     shortest: Duration,
-    round: HyStart,
-}
-
-/// What slow start saw of a round: when it began, its shortest round trip, from how many samples.
-#[derive(Default)]
-struct HyStart {
-    began: Option<Instant>,
-    shortest: Duration,
-    samples: u32,
-}
-
-impl HyStart {
-    /// Samples a round must have before its shortest counts.
-    const SAMPLES: u32 = 8;
-
-    /// The shortest round trip of the round so far, once it means something.
-    fn on_sample(&mut self, now: Instant, sent: Instant) -> Option<Duration> {
-        if self.began.is_none_or(|began| sent >= began) {
-            *self = Self { began: Some(now), shortest: now - sent, samples: 0 };
-        }
-        self.shortest = self.shortest.min(now - sent);
-        self.samples += 1;
-        (self.samples >= Self::SAMPLES).then_some(self.shortest)
-    }
+    newest: Option<Instant>,
 }
 
 impl Cubic {
@@ -50,7 +27,7 @@ impl Cubic {
             epoch: None,
             friendly: 0.0,
             shortest: Duration::MAX,
-            round: HyStart::default(),
+            newest: None,
         }
     }
 
@@ -77,6 +54,7 @@ impl Cubic {
 impl Control for Cubic {
     fn on_packet_acked(&mut self, now: Instant, sent: Instant, bytes: u64, limited: bool) {
         self.shortest = self.shortest.min(now - sent);
+        self.newest = self.newest.max(Some(sent));
         if limited || self.reduced.is_some_and(|at| sent <= at) {
             return;
         }
@@ -84,8 +62,7 @@ impl Control for Cubic {
             self.window += bytes as f64;
             let late =
                 (self.shortest / 8).clamp(Duration::from_millis(4), Duration::from_millis(16));
-            let recent = self.round.on_sample(now, sent);
-            if recent.is_some_and(|recent| recent > self.shortest + late) {
+            if now - sent > self.shortest + late {
                 self.threshold = self.window;
                 self.largest = self.window;
             }
