@@ -140,8 +140,18 @@ impl Contender for Carrier {
         Ok(self.load.is_at(&self.delivered)?)
     }
 
-    fn clear(&self, _: u32) -> Result<(), BenchError> {
-        Ok(remove(&self.delivered)?)
+    fn clear(&self, round: u32) -> Result<(), BenchError> {
+        if !self.load.stays() {
+            return Ok(remove(&self.delivered)?);
+        }
+        let name: String = self.name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let aside = self.delivered.with_file_name(format!("{name}-{round}"));
+        match fs::rename(&self.delivered, &aside) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(HarnessError::File { path: aside, source }.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
