@@ -43,8 +43,9 @@ const COST_GUESS: f64 = 4e-9;
 const NEWEST: f64 = 0.25;
 
 /// A round trip from which a path is taken for a slow one until it has been measured, in seconds.
-/// Within a building it is shorter.
-const LONG_PATH_SECONDS: f64 = 2e-3;
+/// Within a building it is shorter, also as a busy host measures it: a few milliseconds of a handshake
+/// are its own.
+const LONG_PATH_SECONDS: f64 = 10e-3;
 
 /// What the link did since the last one.
 #[derive(Clone, Copy, Debug)]
