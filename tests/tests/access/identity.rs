@@ -91,7 +91,8 @@ fn nothing_is_done_that_is_asked_behind_a_greeting_that_is_refused() {
         let lost = behind.reply().await.unwrap_err();
         assert!(matches!(&lost, RequestError::Session(SessionError::Closed(_))), "{lost}");
         let session = dial(&pair).await;
-        assert!(session.ask(&hello(1, VERSION_NEWEST)).await.is_ok());
+        let greeted = session.ask(&hello(1, VERSION_NEWEST)).await.unwrap();
+        assert!(matches!(greeted, Reply::Welcome(_)), "{greeted:?}");
         let unknown = refusal(&session, &Request::JobStatus(JOB)).await;
         assert_eq!(unknown.code, RefusalCode::JobUnknown, "the job was not opened");
     });
