@@ -101,13 +101,8 @@ pub async fn send(session: &Session, granted: &Granted) {
     let stream = session.open_chunks_to_relay().await.expect("a session");
     streams.send(stream).await.expect("the queue has room");
     let (sealed, _seals) = mpsc::channel(2);
-    let lane = Lane {
-        epoch: granted.epoch,
-        round_trip: session.round_trip(),
-        streams: &mut opened,
-        seals: &sealed,
-        last: None,
-    };
+    let lane =
+        Lane { epoch: granted.epoch, session, streams: &mut opened, seals: &sealed, last: None };
     job.begin_session();
     job.reopened();
     job.run(&mut feed, lane).await.expect("the relay takes the parts");

@@ -16,7 +16,7 @@ use skyspray_wire::refusal::Refusal;
 use std::future::Future;
 use std::sync::PoisonError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 /// Data streams a job uses.
 const STREAMS: u32 = 4;
@@ -77,8 +77,7 @@ impl Transfer {
         let epoch = standing.0.epoch;
         let (all_sent, sent) = oneshot::channel();
         let Self { send, feed, sealer, seals } = self;
-        let round_trip = session.round_trip();
-        let lane = Lane { epoch, round_trip, streams: &mut streams, seals, last: None };
+        let lane = Lane { epoch, session, streams: &mut streams, seals, last: None };
         let sending = async {
             send.run(feed, lane).await?;
             // The sealer is gone only when it failed, and then its error is what counts.
@@ -101,16 +100,28 @@ impl Transfer {
         let mut streams = self.begin(session, standing.1, streams_allowed).await?;
         let epoch = standing.0.epoch;
         let (last, left) = oneshot::channel();
+        let (all_there, there) = oneshot::channel();
         let Self { send, feed, sealer, seals } = self;
-        let round_trip = session.round_trip();
-        let lane = Lane { epoch, round_trip, streams: &mut streams, seals, last: Some(last) };
+        let lane = Lane { epoch, session, streams: &mut streams, seals, last: Some(last) };
         let ending = async {
             let Some(left) = sealer.run(session, epoch, left).await? else {
                 // The sending has failed, and its error is what counts.
                 return std::future::pending().await;
             };
             let mut answer = end(left).await?;
-            committed(answer.next_reply().await?)
+            // While chunks are on their way, the sending notices when nothing moves.
+            let silence = async {
+                match there.await {
+                    Ok(()) => sleep(REPLY_DEADLINE).await,
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                reply = answer.next_reply() => committed(reply?),
+                () = silence => {
+                    Err(SessionError::Silent { seconds: REPLY_DEADLINE.as_secs() }.into())
+                }
+            }
         };
         tokio::pin!(ending);
         tokio::select! {
@@ -118,9 +129,9 @@ impl Transfer {
             ended = &mut ending => return ended,
             sent = send.run(feed, lane) => sent?,
         }
-        // The relay has all it waits for.
-        let silent = SessionError::Silent { seconds: REPLY_DEADLINE.as_secs() };
-        timeout(REPLY_DEADLINE, ending).await.map_err(|_| silent)?
+        // The relay has all it waits for. Gone is only who has ended.
+        let _ = all_there.send(());
+        ending.await
     }
 
     /// Takes up what the relay holds, and opens the streams of this session.

@@ -5,7 +5,7 @@ mod gathering;
 
 use crate::codec::Decompressor;
 use crate::seam::files::{BufferPool, PooledBuf};
-use crate::session::{DataStream, SessionError, Unread};
+use crate::session::{DataStream, STILL_BYTES, SessionError, Unread};
 use gathering::{Arrived, Gathering};
 use quinn::{RecvStream, SendStream};
 use skyspray_wire::chunk::{CHUNK_HEADER_BYTES, ChunkHeader, Encoding};
@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{self, Notify, OwnedMutexGuard, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 /// A peer must deliver [`PROGRESS_BYTES`] of a body in this time.
@@ -36,8 +36,9 @@ const GATHER: Duration = Duration::from_millis(15);
 /// sent again.
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 
-/// How long a commit waits for the next chunk of parts that are sealed.
-pub const CHUNKS_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a commit waits for the next chunk of parts that are sealed while the session carries nothing.
+/// Less than a sender waits for it, so that the sender hears the reason.
+pub const CHUNKS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Chunks of one job being written at once, over all its streams.
 const WRITES_MAX: u32 = 1024;
@@ -119,6 +120,8 @@ pub struct ReceiveJob<S> {
     failure: watch::Sender<Option<Refusal>>,
     /// How often chunks were recorded.
     recorded: watch::Sender<u64>,
+    /// See [`ReceiveJob::sealing`].
+    sealing: Arc<sync::Mutex<()>>,
     /// One permit for each chunk being written.
     writes: Arc<Semaphore>,
 }
@@ -140,6 +143,7 @@ impl<S: Sink> ReceiveJob<S> {
             stored: Notify::new(),
             failure: watch::Sender::new(None),
             recorded: watch::Sender::new(0),
+            sealing: Arc::default(),
             writes: Arc::new(Semaphore::new(WRITES_MAX as usize)),
         }
     }
@@ -169,26 +173,42 @@ impl<S: Sink> ReceiveJob<S> {
         result
     }
 
-    /// Waits for the chunks that a job of `stated` parts still lacks, all of which are sealed.
+    /// The right to seal parts, which one request has at a time. The machine believes the seal of a
+    /// complete part, so until it is written down nobody may state another.
+    pub async fn sealing(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.sealing).lock_owned().await
+    }
+
+    /// Waits for the chunks that a job of `stated` parts still lacks, all of which are sealed. `carried`
+    /// counts the bytes of the session they come in.
     ///
     /// # Errors
     ///
     /// What to tell the sender: a part is not sealed, the job failed, or no chunk came for
-    /// [`CHUNKS_DEADLINE`].
-    pub async fn complete(&self, stated: u32) -> Result<(), Refusal> {
-        self.complete_within(stated, CHUNKS_DEADLINE).await
+    /// [`CHUNKS_DEADLINE`] and nothing else either.
+    pub async fn complete(&self, stated: u32, carried: impl FnMut() -> u64) -> Result<(), Refusal> {
+        self.complete_within(stated, CHUNKS_DEADLINE, carried).await
     }
 
-    async fn complete_within(&self, stated: u32, patience: Duration) -> Result<(), Refusal> {
+    async fn complete_within(
+        &self,
+        stated: u32,
+        patience: Duration,
+        mut carried: impl FnMut() -> u64,
+    ) -> Result<(), Refusal> {
         let mut recorded = self.recorded.subscribe();
+        let mut before = carried();
         while self.with_machine(|machine| machine.awaits_chunks(stated)).map_err(refusal)? {
-            tokio::select! {
+            let more = tokio::select! {
                 refusal = self.failed() => return Err(refusal),
-                more = timeout(patience, recorded.changed()) => if more.is_err() {
-                    let machine = self.with_machine(|machine| machine.handle_commit(stated));
-                    return machine.map_err(refusal);
-                },
+                more = timeout(patience, recorded.changed()) => more,
+            };
+            let now = carried();
+            if more.is_err() && now - before <= STILL_BYTES {
+                let machine = self.with_machine(|machine| machine.handle_commit(stated));
+                return machine.map_err(refusal);
             }
+            before = now;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use crate::effort::Interval;
 use crate::feed::{Feed, FeedEvent, PartEnd, ReadyChunk, SHORT_BODY};
 use crate::request::read_frame;
-use crate::session::{DataStream, SessionError};
+use crate::session::{DataStream, STILL_BYTES, Session, SessionError};
 use bytes::{Bytes, BytesMut};
 use skyspray_wire::chunk::ChunkHeader;
 use skyspray_wire::digest::{PartTree, TreeError};
@@ -31,7 +31,8 @@ const BURST_BYTES: usize = 64 * 1024;
 /// Acknowledgement frames that may wait for the driver.
 const ACK_QUEUE: usize = 64;
 
-/// A receiver that acknowledges nothing for this long while chunks are in flight is stuck.
+/// A receiver that acknowledges nothing for this long while chunks are in flight is stuck, unless the
+/// session carried something all the while.
 const STALL_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How often the speed of the link is judged.
@@ -91,8 +92,8 @@ struct Part {
 pub struct Lane<'a> {
     /// The lease of this session.
     pub epoch: Epoch,
-    /// How long the session takes there and back, as known at its start.
-    pub round_trip: Duration,
+    /// The session of the streams.
+    pub session: &'a Session,
     /// Data streams; more may come while the job runs.
     pub streams: &'a mut mpsc::Receiver<DataStream>,
     /// Takes the seal of each part once all of it is durable.
@@ -209,9 +210,9 @@ impl SendJob {
         let (replies, mut acks) = mpsc::channel::<StreamReply>(ACK_QUEUE);
         let mut tasks: JoinSet<Result<(), SessionError>> = JoinSet::new();
         let mut gauge = Gauge::new();
-        feed.handle_path(lane.round_trip);
+        feed.handle_path(lane.session.round_trip());
         let mut next = Burst::default();
-        let mut heard = Instant::now();
+        let (mut heard, mut carried) = (Instant::now(), lane.session.carried());
         // Seals are kept all the same: if this session ends first, the next one states them.
         let mut stated = false;
         loop {
@@ -254,7 +255,13 @@ impl SendJob {
                     permit.expect("the queue lives as long as this loop").send(burst);
                 }
                 () = sleep_until(heard + STALL_DEADLINE), if self.machine.in_flight() > 0 => {
-                    return Err(SessionError::Silent { seconds: STALL_DEADLINE.as_secs() }.into());
+                    let before = std::mem::replace(&mut carried, lane.session.carried());
+                    if carried - before <= STILL_BYTES {
+                        let seconds = STALL_DEADLINE.as_secs();
+                        return Err(SessionError::Silent { seconds }.into());
+                    }
+                    // A slow line with large chunks: none is whole yet.
+                    heard = Instant::now();
                 }
                 event = feed.next(), if takes_chunks => {
                     if self.machine.in_flight() == 0 {

@@ -12,6 +12,11 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
+/// Bytes that a session may carry within one of the long deadlines and yet be one that carries nothing:
+/// what it says to stay alive. On a slow line more than this is on its way for many minutes before a
+/// large chunk is whole.
+pub const STILL_BYTES: u64 = 64 * 1024;
+
 /// How long the first bytes of a stream may take.
 const PREAMBLE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -314,6 +319,12 @@ impl Session {
     /// Smoothed round-trip time.
     pub fn round_trip(&self) -> Duration {
         self.connection.rtt()
+    }
+
+    /// Bytes sent and received so far, on the wire. What grows by more than [`STILL_BYTES`] moves.
+    pub fn carried(&self) -> u64 {
+        let stats = self.connection.stats();
+        stats.udp_tx.bytes + stats.udp_rx.bytes
     }
 
     /// What the path looks like, for diagnosis.

@@ -140,8 +140,8 @@ async fn send(
     let mut feed = feed.map_err(|_| Refusal::new(RefusalCode::Busy, "no thread to read with"))?;
     // Seals are not sent: the digests of the parts went before.
     let (seals, mut sealed) = mpsc::channel(64);
-    let (epoch, round_trip) = (READ_EPOCH, greeted.session.round_trip());
-    let lane = Lane { epoch, round_trip, streams: &mut streams, seals: &seals, last: None };
+    let (epoch, session) = (READ_EPOCH, &greeted.session);
+    let lane = Lane { epoch, session, streams: &mut streams, seals: &seals, last: None };
     let drain = async { while sealed.recv().await.is_some() {} };
     let pass_on = async {
         while let Some(stream) = arriving.recv().await {

@@ -29,6 +29,7 @@ use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
 
 /// Rows of parts read at once.
 const ROWS: u32 = 512;
@@ -290,21 +291,53 @@ pub(super) async fn seal(
     seal: SealParts,
 ) -> Result<(), ServiceError> {
     let id = seal.job;
-    let sealed = seal_page(greeted, exchange, seal).await;
-    if sealed.is_err() {
-        // The machine may hold parts as sealed that the catalogue does not: the job goes on only
-        // from what is recorded, when it is opened again.
-        greeted.remove_write(id);
+    let (job, _sealing) = job_to_seal(greeted, id, seal.epoch).await?;
+    let sealed = seal_page(greeted, exchange, &job, seal).await;
+    if let Err(error) = &sealed {
+        give_up(greeted, (id, &job), error).await;
     }
     sealed
+}
+
+/// The job as [`open_job`] gives it, with the right to seal.
+async fn job_to_seal(
+    greeted: &Greeted,
+    id: JobId,
+    epoch: Epoch,
+) -> Result<(Arc<ReceiveJob<PlaneSink>>, OwnedMutexGuard<()>), Refusal> {
+    loop {
+        let job = open_job(greeted, id, epoch)?;
+        let sealing = job.sealing().await;
+        // Whoever had the right may have ended the job.
+        if Arc::ptr_eq(&open_job(greeted, id, epoch)?, &job) {
+            return Ok((job, sealing));
+        }
+    }
+}
+
+/// Ends a job in this session whose seals did not all reach the catalogue. The machine may hold parts as
+/// sealed that the catalogue does not: the job goes on only from what is recorded, when it is opened
+/// again. What is on its way is told why.
+async fn give_up(
+    greeted: &Greeted,
+    (id, job): (JobId, &Arc<ReceiveJob<PlaneSink>>),
+    error: &ServiceError,
+) {
+    let reason = match error {
+        ServiceError::Refused(refusal) => refusal.clone(),
+        _ => Refusal::new(RefusalCode::EpochStale, ""),
+    };
+    greeted.remove_write(id);
+    job.retire(reason).await;
+    greeted.relay.jobs.remove_same(id, job);
 }
 
 async fn seal_page(
     greeted: &Arc<Greeted>,
     exchange: &mut Exchange,
+    job: &Arc<ReceiveJob<PlaneSink>>,
     seal: SealParts,
 ) -> Result<(), ServiceError> {
-    let job = open_job(greeted, seal.job, seal.epoch)?;
     if seal.parts.len() > PAGE_MAX {
         return Err(Refusal::new(RefusalCode::Malformed, "more parts than a page").into());
     }
@@ -324,9 +357,9 @@ async fn seal_page(
         if seal.parts.iter().any(|part| part.header > 0 || part.footer > 0) {
             return Err(Refusal::new(RefusalCode::Malformed, "a header in a push").into());
         }
-        return files::commit(greeted, exchange, &job, seal).await;
+        return files::commit(greeted, exchange, job, seal).await;
     }
-    record_seals(greeted, &job, &seal.parts).await?;
+    record_seals(greeted, job, &seal.parts).await?;
     exchange.send(&Reply::Done).await?;
     Ok(())
 }
@@ -362,7 +395,7 @@ async fn seal_last(
         let stated = job.with_machine(|machine| machine.handle_seal(seal));
         stated.map_err(|error| error.refusal())?;
     }
-    job.complete(commit.parts).await?;
+    job.complete(commit.parts, || greeted.session.carried()).await?;
     if commit.seals.is_empty() {
         return Ok(());
     }
@@ -375,7 +408,7 @@ pub(super) async fn commit(
     exchange: &mut Exchange,
     commit: Commit,
 ) -> Result<(), ServiceError> {
-    let job = open_job(greeted, commit.job, commit.epoch)?;
+    let (job, _sealing) = job_to_seal(greeted, commit.job, commit.epoch).await?;
     let relay = &greeted.relay;
     if job.sink().is_push() {
         if !commit.attributes.is_empty() || !commit.seals.is_empty() {
@@ -385,11 +418,7 @@ pub(super) async fn commit(
         return files::finish(greeted, exchange, commit).await;
     }
     if let Err(error) = seal_last(greeted, &job, &commit).await {
-        // As after a page of seals that was refused; what is on its way is told why.
-        if let ServiceError::Refused(refusal) = &error {
-            job.fail(refusal.clone());
-        }
-        greeted.remove_write(commit.job);
+        give_up(greeted, (commit.job, &job), &error).await;
         return Err(error);
     }
     job.with_machine(|machine| machine.handle_commit(commit.parts))

@@ -8,12 +8,14 @@ use skyspray_tests::args;
 use skyspray_tests::dial::{block_on, dial, hello};
 use skyspray_tests::pair::Pair;
 use skyspray_tests::two_parts::{JOB, PARTS, open, opening, seals, send};
+use skyspray_tests::wait;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::limits::COMMIT_SEALS_MAX;
 use skyspray_wire::message::{
-    Commit, Committed, Granted, JobState, PartSeal, Reply, Request, VERSION_NEWEST,
+    Commit, Committed, Granted, JobState, PartSeal, Reply, Request, SealParts, VERSION_NEWEST,
 };
 use skyspray_wire::refusal::{Refusal, RefusalCode};
+use std::time::Duration;
 
 const NAME: &str = "t::orders";
 
@@ -127,5 +129,69 @@ fn a_commit_with_more_seals_than_it_may_have_breaks_the_protocol() {
 
         assert_eq!(refusal.code, RefusalCode::Malformed);
         assert_eq!(refusal.detail, "more seals than a commit may have");
+    });
+}
+
+/// Whoever states a seal that is not true does so while the relay still waits for chunks: what it has
+/// verified is what it records.
+#[test]
+fn no_seal_takes_the_place_of_another_while_a_commit_waits() {
+    let pair = Pair::start();
+    let granted = block_on(async {
+        let session = greeted(&pair).await;
+        let granted = open(&session, NAME).await;
+        let mut early = session.request(&commit(&granted, seals(&granted))).await.unwrap();
+        assert_eq!(state(&session).await, JobState::Open);
+        let mut wrong = seals(&granted)[..1].to_vec();
+        wrong[0].length += 1;
+        wrong[0].digest = Digest::of(b"something else");
+        let seal = SealParts { job: JOB, epoch: granted.epoch, parts: wrong };
+        let mut other = session.request(&Request::SealParts(seal)).await.unwrap();
+        assert_eq!(state(&session).await, JobState::Open);
+        send(&session, &granted).await;
+
+        committed(early.reply().await.unwrap());
+        match other.reply().await {
+            Err(RequestError::Refused(refusal)) => {
+                assert_eq!(refusal.code, RefusalCode::JobUnknown, "it came after the commit");
+            }
+            other => panic!("expected a refusal, got {other:?}"),
+        }
+        granted
+    });
+
+    let described = pair.done(args!["describe", "data:t::orders"]);
+    let description = described.event("description").unwrap();
+    assert_eq!(description["bytes"], PARTS.concat().len());
+    let verified = pair.done(args!["verify", "data:t::orders"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert_eq!(granted.parts, 2);
+}
+
+/// Files on the plane that the relay has open.
+fn staged(pair: &Pair) -> usize {
+    let open = format!("/proc/{}/fd", pair.relay.process().id());
+    let targets = std::fs::read_dir(open).unwrap().flatten();
+    targets
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter(|target| target.starts_with(&pair.relay.plane) && *target != pair.relay.plane)
+        .count()
+}
+
+#[test]
+fn a_refused_commit_leaves_no_file_open() {
+    let pair = Pair::start();
+    block_on(async {
+        let session = greeted(&pair).await;
+        let granted = open(&session, NAME).await;
+        send(&session, &granted).await;
+        assert_eq!(staged(&pair), 2, "the parts are being written");
+
+        let one = seals(&granted)[..1].to_vec();
+        let refusal = refused(&session, &commit(&granted, one)).await;
+
+        assert_eq!(refusal.code, RefusalCode::Incomplete);
+        let closed = wait::poll(Duration::from_secs(30), || (staged(&pair) == 0).then_some(()));
+        assert!(closed.is_some(), "{} files are still open", staged(&pair));
     });
 }

@@ -120,7 +120,7 @@ async fn a_commit_goes_on_once_the_last_chunk_is_recorded() {
     let (job, mut answered, _header) = with_a_chunk(At::Nowhere).await;
     seal(&job);
 
-    assert_eq!(job.complete(1).await, Ok(()));
+    assert_eq!(job.complete(1, || 0).await, Ok(()));
 
     let told = answered.recv().await.expect("the stream is open");
     assert!(matches!(told, Answer::Durable(JOB, Ack { part: PART, .. })), "{told:?}");
@@ -131,18 +131,40 @@ async fn a_commit_that_waits_is_told_what_its_job_failed_with() {
     let (job, _answered, _header) = with_a_chunk(At::Record).await;
     seal(&job);
 
-    assert_eq!(job.complete(1).await, Err(broken()));
+    assert_eq!(job.complete(1, || 0).await, Err(broken()));
 }
 
-#[tokio::test]
-async fn a_commit_does_not_wait_for_ever_for_a_chunk_that_does_not_come() {
+/// A job of one part that is sealed and lacks its chunk.
+fn without_its_chunk() -> ReceiveJob<Broken> {
     let size = ChunkSize::try_new(1024).unwrap();
     let machine = Receiver::new(JOB, Epoch(1), size, 1);
     let job = ReceiveJob::new(machine, Arc::new(Broken(At::Nowhere)));
     assert!(!seal(&job), "its chunk is missing");
+    job
+}
 
-    let refusal = job.complete_within(1, Duration::ZERO).await.unwrap_err();
+#[tokio::test]
+async fn a_commit_does_not_wait_for_ever_for_a_chunk_that_does_not_come() {
+    let job = without_its_chunk();
+
+    let refusal = job.complete_within(1, Duration::ZERO, || 0).await.unwrap_err();
 
     assert_eq!(refusal.code, RefusalCode::Incomplete);
     assert_eq!(refusal.detail, "commit of 1 parts, 0 of 1 are complete");
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_a_chunk_for_as_long_as_the_line_carries_something() {
+    let job = without_its_chunk();
+    let (mut asked, mut carried) = (0, 0);
+    let slow_line = || {
+        asked += 1;
+        carried += if asked <= 50 { STILL_BYTES + 1 } else { STILL_BYTES };
+        carried
+    };
+
+    let refusal = job.complete_within(1, Duration::ZERO, slow_line).await.unwrap_err();
+
+    assert_eq!(refusal.code, RefusalCode::Incomplete);
+    assert_eq!(asked, 51, "a line that only keeps its session alive is not waited for");
 }
