@@ -2,12 +2,17 @@
 
 use crate::config::RelaySettings;
 use crate::plane::ObjectMemory;
-use crate::state::BLOCKING_THREADS;
+use crate::state::{BLOCKING_THREADS, Relay};
 use skyspray_link::receive::ReceivePool;
 use skyspray_link::seam::files::BufferPool;
 use skyspray_wire::ids::ChunkSize;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How long a buffer lies idle, at least, before its memory goes back.
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What memory is counted in, in bytes: the chunk of a file plane.
 pub(crate) const UNIT: usize = 1024 * 1024;
@@ -62,6 +67,17 @@ impl Memory {
     pub(crate) fn receive_pool(&self) -> ReceivePool {
         let bodies = BufferPool::new(self.inbound, UNIT);
         ReceivePool::new(bodies, BufferPool::new(self.decompressed, UNIT))
+    }
+}
+
+/// Gives the host back what no job has needed for [`TRIM_INTERVAL`], again and again.
+pub(crate) async fn keep(relay: Arc<Relay>) {
+    let mut ticks = interval(TRIM_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        relay.receive_pool.trim();
+        relay.send_buffers.trim();
     }
 }
 

@@ -4,7 +4,7 @@ use crate::admin::{AdminError, Exit, Failure, RunningAddresses, catalogue_advice
 use crate::api::{Api, ApiListener, ListenError};
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::config::{RelayDir, RelaySettings};
-use crate::memory::{Memory, UNIT};
+use crate::memory::{self, Memory, UNIT};
 use crate::placing::Placing;
 use crate::plane::OpenError;
 use crate::planes::{self, PlaneSlot};
@@ -180,6 +180,7 @@ pub async fn run(dir: RelayDir, settings: RelaySettings) -> Result<(), ServeErro
     chores.spawn(note_seen(Arc::clone(&relay)));
     chores.spawn(keep_clean(Arc::clone(&relay)));
     chores.spawn(planes::keep(Arc::clone(&relay)));
+    chores.spawn(memory::keep(Arc::clone(&relay)));
     stop_requested().await;
     let sessions = relay.sessions.count();
     tracing::info!(sessions, "stopping");

@@ -88,6 +88,12 @@ impl ReceivePool {
         Self { bodies, decompressed, decompressors: Mutex::new(Vec::new()) }
     }
 
+    /// Gives the host back the memory that no job has needed since the last time.
+    pub fn trim(&self) {
+        self.bodies.trim();
+        self.decompressed.trim();
+    }
+
     fn decompress(&self, header: &ChunkHeader, body: &[u8]) -> Result<PooledBuf, Refusal> {
         let length = header.raw_length as usize;
         if !self.decompressed.fits(length) {

@@ -1,6 +1,7 @@
 //! Memory for reading and writing files: aligned for direct access, and a fixed number of
 //! buffers, so that what a process holds is set by its configuration.
 
+use memmap2::MmapMut;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -16,17 +17,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub const BUFFER_ALIGNMENT: usize = 4096;
 
 /// Bytes of fixed number whose address is a multiple of [`BUFFER_ALIGNMENT`], at first all zero.
+///
+/// They are pages of their own: the host has them back as soon as this is dropped, while an allocator
+/// would keep what lies between other things.
 pub struct AlignedBuf {
-    // Longer than `len` by the alignment, and never resized, so that `start` stays aligned.
-    memory: Box<[u8]>,
+    // Longer than `len` by the alignment where pages are smaller than that.
+    memory: MmapMut,
     start: usize,
     len: usize,
 }
 
 impl AlignedBuf {
-    /// Sets aside `len` bytes.
+    /// Sets aside `len` bytes. Panics when the host has no memory left, as every allocation ends the
+    /// process then.
     pub fn new(len: usize) -> Self {
-        let memory = vec![0; len + BUFFER_ALIGNMENT].into_boxed_slice();
+        let memory = MmapMut::map_anon(len + BUFFER_ALIGNMENT);
+        let memory = memory.expect("the host has memory for what the configuration allows");
         let start = memory.as_ptr().align_offset(BUFFER_ALIGNMENT);
         assert!(start < BUFFER_ALIGNMENT, "bytes can be aligned to any power of two");
         Self { memory, start, len }
@@ -57,7 +63,8 @@ impl fmt::Debug for AlignedBuf {
 /// asking.
 ///
 /// A buffer has one unit, or a power of two of them where more was asked for. Memory is taken from
-/// the host when a buffer is first needed and kept; idle buffers of one size make way for another.
+/// the host when a buffer is first needed and kept until [`BufferPool::trim`]; idle buffers of one size
+/// make way for another.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     shared: Arc<Shared>,
@@ -116,6 +123,16 @@ impl BufferPool {
     pub fn try_take(&self) -> Option<PooledBuf> {
         let permit = Arc::clone(&self.shared.permits).try_acquire_owned().ok()?;
         Some(self.hand_out(1, permit))
+    }
+
+    /// Gives the host back the memory of buffers that nobody has needed since the last time.
+    pub fn trim(&self) {
+        let unneeded = {
+            let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.take_unneeded()
+        };
+        // Without the lock: the host takes its time.
+        drop(unneeded);
     }
 
     fn units(&self, bytes: usize) -> usize {
@@ -198,7 +215,7 @@ struct Shared {
 /// Buffers nobody has, by their units.
 #[derive(Debug, Default)]
 struct Idle {
-    buffers: BTreeMap<usize, Vec<AlignedBuf>>,
+    buffers: BTreeMap<usize, Stack>,
     /// Units of all buffers there are, on loan or not.
     allocated: usize,
 }
@@ -206,16 +223,16 @@ struct Idle {
 impl Idle {
     /// A buffer of `units`; `None` means that one may be made, after others made room for it.
     fn take(&mut self, units: usize, count: usize) -> Option<AlignedBuf> {
-        if let Some(buffer) = self.buffers.get_mut(&units).and_then(Vec::pop) {
+        if let Some(buffer) = self.buffers.get_mut(&units).and_then(Stack::pop) {
             return Some(buffer);
         }
         // What is on loan has permits, as has the new one, so idle buffers suffice to make room.
         while self.allocated + units > count {
-            let Some((&other, buffers)) = self.buffers.iter_mut().rfind(|(_, b)| !b.is_empty())
+            let mut largest_first = self.buffers.iter_mut().rev();
+            let Some(other) = largest_first.find_map(|(&units, stack)| stack.pop().map(|_| units))
             else {
                 break;
             };
-            buffers.pop();
             self.allocated -= other;
         }
         self.allocated += units;
@@ -223,7 +240,34 @@ impl Idle {
     }
 
     fn give(&mut self, units: usize, buffer: AlignedBuf) {
-        self.buffers.entry(units).or_default().push(buffer);
+        self.buffers.entry(units).or_default().buffers.push(buffer);
+    }
+
+    /// Buffers that were here all the time since the last call.
+    fn take_unneeded(&mut self) -> Vec<AlignedBuf> {
+        let mut unneeded = Vec::new();
+        for (units, stack) in &mut self.buffers {
+            self.allocated -= units * stack.least;
+            unneeded.extend(stack.buffers.drain(..stack.least));
+            stack.least = stack.buffers.len();
+        }
+        unneeded
+    }
+}
+
+/// Idle buffers of one size; the one that came last goes first.
+#[derive(Debug, Default)]
+struct Stack {
+    buffers: Vec<AlignedBuf>,
+    /// The fewest there were since they were last trimmed.
+    least: usize,
+}
+
+impl Stack {
+    fn pop(&mut self) -> Option<AlignedBuf> {
+        let buffer = self.buffers.pop();
+        self.least = self.least.min(self.buffers.len());
+        buffer
     }
 }
 
@@ -323,6 +367,29 @@ mod tests {
         assert_eq!((pool.available(), pool.shared.idle.lock().unwrap().allocated), (0, 8));
         drop(whole);
         assert!(pool.fits(8192) && !pool.fits(8193));
+    }
+
+    #[test]
+    fn memory_that_nobody_needed_for_a_while_goes_back_to_the_host() {
+        let pool = BufferPool::new(8, 1024);
+        let allocated = || pool.shared.idle.lock().unwrap().allocated;
+        let (large, small) = (pool.take_blocking_for(4096), pool.try_take().unwrap());
+        drop((large, small, pool.try_take().unwrap()));
+
+        pool.trim();
+        assert_eq!(allocated(), 6, "all were on loan a moment ago");
+        drop(pool.try_take().unwrap());
+        pool.trim();
+        assert_eq!(allocated(), 1, "one was needed meanwhile");
+        let held = pool.try_take().unwrap();
+        pool.trim();
+        pool.trim();
+        assert_eq!(allocated(), 1, "what is on loan stays");
+        drop(held);
+        pool.trim();
+        pool.trim();
+        assert_eq!((allocated(), pool.available()), (0, 8));
+        assert_eq!(pool.take_blocking_for(8192).space().len(), 8192);
     }
 
     #[test]
