@@ -6,17 +6,20 @@
 mod dial;
 mod error;
 mod issue;
+mod paths;
 mod reconnect;
 
 use crate::config::{Directories, EdgeConfig};
 use crate::context::{Host, unix_ms};
 use dial::Line;
 use error::greeting_fault;
+use paths::Paths;
 use skyspray_certs::identity::Validity;
 use skyspray_certs::renewal::renewal_time;
 use skyspray_certs::store::{EdgeStore, StoreLock};
 use skyspray_certs::tls::{edge_data_config, edge_enroll_config};
 use skyspray_certs::{EdgeIdentity, RelayAddress};
+use skyspray_link::congestion::KnownPath;
 use skyspray_link::request::{Exchange, RequestError};
 use skyspray_link::seam::{Clock, Random};
 use skyspray_link::session::{CloseCode, Session};
@@ -55,6 +58,7 @@ pub struct Connector {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     sockets: SocketFactory,
+    paths: Paths,
 }
 
 /// The identity in use.
@@ -80,6 +84,8 @@ pub struct RelaySession {
     address: RelayAddress,
     welcome: Welcome,
     skew_ms: i64,
+    paths: Paths,
+    clock: Arc<dyn Clock>,
 }
 
 impl RelaySession {
@@ -108,9 +114,15 @@ impl RelaySession {
         self.session().close_code() == Some(CloseCode::Draining)
     }
 
-    /// Closes the session and waits a moment for the relay to hear of it.
+    /// Closes the session and waits a moment for the relay to hear of it. What it has learned of the path
+    /// is there for the next one.
     pub async fn close(self) {
+        let learned = self.session().learned_path();
         self.line.close(CloseCode::Done).await;
+        if let Some(path) = learned {
+            let now_ms = unix_ms(self.clock.now());
+            blocking(move || self.paths.note(&self.address, path, now_ms)).await;
+        }
     }
 }
 
@@ -134,6 +146,7 @@ impl Connector {
             clock: Arc::clone(&host.clock),
             random: Arc::clone(&host.random),
             sockets: host.sockets.clone().with_mtu(config.limits.mtu),
+            paths: Paths::new(&directories.state),
         })
     }
 
@@ -226,6 +239,10 @@ impl Connector {
         let identity = self.identity();
         let tls = edge_data_config(&identity.credentials(), tls_clock(Arc::clone(&self.clock)))?;
         let line = dial(&self.sockets, address, &identity.trust_domain, &tls).await?;
+        if let Some(path) = self.known_path(address).await {
+            tracing::debug!(%address, ?path, "the path is known");
+            line.session.expect_path(path);
+        }
         let greeted = greet(&line.session, ask).await;
         match greeted.map_err(|error| greeting_fault(address, error)).and_then(checked) {
             Ok((welcome, asked)) => {
@@ -233,13 +250,22 @@ impl Connector {
                 if skew_ms.unsigned_abs() > SKEW_MAX.as_millis() as u64 {
                     tracing::warn!(skew_ms, %address, "the clocks of edge and relay differ");
                 }
-                Ok((RelaySession { line, address: address.clone(), welcome, skew_ms }, asked))
+                let (address, clock) = (address.clone(), Arc::clone(&self.clock));
+                let paths = self.paths.clone();
+                Ok((RelaySession { line, address, welcome, skew_ms, paths, clock }, asked))
             }
             Err(error) => {
                 line.close(CloseCode::Done).await;
                 Err(error)
             }
         }
+    }
+
+    /// What an earlier session has learned of the path to a relay.
+    async fn known_path(&self, address: &RelayAddress) -> Option<KnownPath> {
+        let (paths, address) = (self.paths.clone(), address.clone());
+        let now_ms = unix_ms(self.clock.now());
+        blocking(move || paths.get(&address, now_ms)).await
     }
 
     /// Renews the identity while `session` lives, whenever it is time. For jobs that take longer
@@ -361,6 +387,10 @@ impl Connector {
     fn set_current(&self, current: Current) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("work on a file does not panic")
 }
 
 /// Sends the greeting and, right behind it, what `ask` asks; returns once the greeting is answered.

@@ -9,11 +9,12 @@ use crate::placing::Placing;
 use crate::plane::OpenError;
 use crate::planes::{self, PlaneSlot};
 use crate::session::{self, Sessions};
-use crate::state::{Jobs, READS_MAX, Relay};
+use crate::state::{Jobs, PATHS_MAX, READS_MAX, Relay};
 use crate::{enroll, housekeeping, identity};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skyspray_certs::RelayIdentity;
 use skyspray_certs::tls::TlsError;
+use skyspray_link::congestion::KnownPaths;
 use skyspray_link::endpoint::{EndpointError, Listener, UdpSocket};
 use skyspray_link::seam::files::BufferPool;
 use skyspray_link::seam::{Clock, SystemClock};
@@ -25,7 +26,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -275,6 +276,7 @@ async fn open(
         send_buffers_count: memory.outbound,
         reads: Semaphore::new(READS_MAX),
         sessions: Sessions::default(),
+        paths: Mutex::new(KnownPaths::new(PATHS_MAX)),
         jobs: Jobs::default(),
         addresses,
         draining: AtomicBool::new(false),

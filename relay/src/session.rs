@@ -115,7 +115,13 @@ pub(crate) async fn serve(relay: Arc<Relay>, session: Session) {
         }
     };
     tracing::info!(agent = %greeted.agent, %peer, "session");
+    let path = (greeted.agent.clone(), peer.ip());
+    let known = greeted.relay.paths().get(&path);
+    known.into_iter().for_each(|known| greeted.session.expect_path(known));
     let ended = serve_streams(&greeted, &identity).await;
+    if let Some(learned) = greeted.session.learned_path() {
+        greeted.relay.paths().insert(path, learned);
+    }
     greeted.session.close(CloseCode::Done);
     let writes = std::mem::take(&mut greeted.lock().writes);
     for (id, job) in writes {

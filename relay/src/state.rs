@@ -6,6 +6,7 @@ use crate::planes::{PlaneSlot, ServedPlane};
 use crate::session::Sessions;
 use crate::sink::PlaneSink;
 use skyspray_certs::RelayIdentity;
+use skyspray_link::congestion::KnownPaths;
 use skyspray_link::receive::{ReceiveJob, ReceivePool};
 use skyspray_link::seam::Clock;
 use skyspray_link::seam::files::BufferPool;
@@ -13,6 +14,7 @@ use skyspray_wire::ids::JobId;
 use skyspray_wire::name::{AgentName, PlaneName};
 use skyspray_wire::refusal::{Refusal, RefusalCode};
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -23,6 +25,9 @@ pub(crate) const BLOCKING_THREADS: usize = 6;
 
 /// Reading jobs served at once, over all sessions; one more is told to come back.
 pub(crate) const READS_MAX: usize = 32;
+
+/// Paths to agents that are remembered.
+pub(crate) const PATHS_MAX: usize = 4096;
 
 /// One relay while it serves.
 #[derive(Debug)]
@@ -40,6 +45,9 @@ pub(crate) struct Relay {
     /// Reading jobs that may run; each has two threads.
     pub(crate) reads: Semaphore,
     pub(crate) sessions: Sessions,
+    /// What sessions have learned of the paths to agents, for the next to the same place. Held to look
+    /// one up.
+    pub(crate) paths: Mutex<KnownPaths<(AgentName, IpAddr)>>,
     pub(crate) jobs: Jobs,
     /// Where edges are told to connect.
     pub(crate) addresses: Vec<skyspray_certs::RelayAddress>,
@@ -48,6 +56,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
+    /// What is known of paths.
+    pub(crate) fn paths(&self) -> MutexGuard<'_, KnownPaths<(AgentName, IpAddr)>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The plane of this name.
     pub(crate) fn plane(&self, name: &PlaneName) -> Result<&ServedPlane, Refusal> {
         let refused = || match self.settings.hpcc.unserved.get(name.as_str()) {

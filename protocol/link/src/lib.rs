@@ -7,7 +7,7 @@
 
 pub mod backoff;
 pub mod codec;
-mod congestion;
+pub mod congestion;
 mod effort;
 pub mod endpoint;
 pub mod feed;

@@ -1,5 +1,6 @@
 //! A session: one authenticated QUIC connection, seen from either end.
 
+use crate::congestion::{self, KnownPath};
 use crate::request::Exchange;
 use quinn::{RecvStream, SendStream, VarInt};
 use rustls_pki_types::CertificateDer;
@@ -325,6 +326,17 @@ impl Session {
     pub fn carried(&self) -> u64 {
         let stats = self.connection.stats();
         stats.udp_tx.bytes + stats.udp_rx.bytes
+    }
+
+    /// Says that this session, just begun, goes over a path that an earlier one has filled: it begins
+    /// with a part of what that one found, if the round trip is the same.
+    pub fn expect_path(&self, path: KnownPath) {
+        congestion::expect(self.connection.congestion_state(), path);
+    }
+
+    /// What this session has learned of the path to the peer, if it has sent enough to fill it.
+    pub fn learned_path(&self) -> Option<KnownPath> {
+        congestion::learned(self.connection.congestion_state())
     }
 
     /// What the path looks like, for diagnosis.

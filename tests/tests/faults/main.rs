@@ -8,6 +8,7 @@ mod guessed_footer;
 mod kill_despray;
 mod kill_push;
 mod kill_spray;
+mod known_path;
 mod moving_sources;
 mod polite_ends;
 mod unsuitable_sources;

@@ -1,6 +1,7 @@
 //! The controller itself: a pure function of what was sent, acknowledged and lost.
 
 use super::contest::Contest;
+use super::known::KnownPath;
 use super::rate::{Highest, Meter};
 use super::round::{Batch, LOSS_MAX, Round};
 use super::rtt::Base;
@@ -114,6 +115,19 @@ pub(super) struct Model {
     contest: Contest,
     /// Window of the next probe in bandwidth-delay products.
     probe: f64,
+    expected: Expected,
+    /// Whether start-up has found what the path carries.
+    filled: bool,
+}
+
+/// What is known of the path from earlier.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Nothing,
+    /// Used with the next acknowledgement.
+    Path(KnownPath),
+    /// Used, or of no use.
+    Done,
 }
 
 impl Model {
@@ -132,7 +146,23 @@ impl Model {
             in_flight: 0,
             contest: Contest::default(),
             probe: PROBE_MAX,
+            expected: Expected::Nothing,
+            filled: false,
         }
+    }
+
+    /// The path is one that an earlier session knew: start-up begins with what is left to find. Only
+    /// the first such word counts.
+    pub(super) fn expect(&mut self, path: KnownPath) {
+        if matches!(self.expected, Expected::Nothing) {
+            self.expected = Expected::Path(path);
+        }
+    }
+
+    /// What the path carries, once it was filled.
+    pub(super) fn learned(&self) -> Option<KnownPath> {
+        let base = self.base.filter(|_| self.filled)?;
+        KnownPath::found(self.highest.rate(), base.floor())
     }
 
     /// Bytes that may be in flight.
@@ -180,6 +210,7 @@ impl Model {
         if let Some(rate) = rate.filter(|&rate| !idle || rate > self.highest.rate()) {
             self.highest.on_sample(rate);
         }
+        self.take_up();
         match &mut self.phase {
             Phase::StartUp { .. } if !idle => self.grow(now, batch.bytes, sample),
             Phase::Empty { shortest, .. } => {
@@ -199,6 +230,7 @@ impl Model {
             // The path may be another one: begin as on a new one, without what was known.
             self.highest = Highest::default();
             self.contest = Contest::default();
+            self.filled = false;
             self.round = Round::new(now);
             self.phase = start_up(0.0);
             self.window = START_BYTES;
@@ -219,6 +251,16 @@ impl Model {
             _ => {}
         }
         self.set_window();
+    }
+
+    /// Begins with what is expected of the path, if its round trips are those of that path.
+    fn take_up(&mut self) {
+        let Expected::Path(path) = self.expected else { return };
+        self.expected = Expected::Done;
+        let window = path.window(self.shortest());
+        if let (Phase::StartUp { late: None, .. }, Some(window)) = (self.phase, window) {
+            self.window = self.window.max(window.min(MOST_BYTES));
+        }
     }
 
     /// Start-up: grows by what arrives, pauses while packets come late, ends when they keep doing so.
@@ -253,6 +295,7 @@ impl Model {
         } else {
             self.phase = self.next_phase(&round, now, (queue, mean));
         }
+        self.filled |= !matches!(self.phase, Phase::StartUp { .. });
         if !round.is_idle() {
             self.highest.end_round();
         }

@@ -5,6 +5,7 @@ mod flow;
 mod network;
 mod tcp;
 
+use super::known::KnownPath;
 use super::model::Model;
 use flow::{Control, Pace, Setting, quic_pace};
 use network::{Network, Path};
@@ -37,9 +38,29 @@ impl Control for Ours {
         self.0.window()
     }
 
+    fn learned(&self) -> Option<KnownPath> {
+        self.0.learned()
+    }
+
     fn pace(&self, smoothed: Duration) -> Pace {
         quic_pace(self.0.window(), smoothed)
     }
+}
+
+/// A flow that expects its path to be one that carried so much with so long a round trip, and whose
+/// handshake took `found`.
+fn expecting(mbit: f64, millis: u64, found: Duration) -> Box<dyn Control> {
+    let answered = Instant::now();
+    let began = answered - found;
+    let mut model = Model::new(began, 1452);
+    model.on_sent(began);
+    model.expect(KnownPath {
+        bytes_per_second: (mbit * MBIT) as u64,
+        round_trip: Duration::from_millis(millis),
+    });
+    model.on_packet_acked(began, 1200, true);
+    model.on_acked(answered, 0);
+    Box::new(Ours(model))
 }
 
 fn ours() -> Box<dyn Control> {
@@ -65,9 +86,13 @@ struct Sent {
 }
 
 fn send(path: Path, mib: u64, seed: u64) -> Sent {
+    send_by(ours(), path, mib, seed)
+}
+
+fn send_by(control: Box<dyn Control>, path: Path, mib: u64, seed: u64) -> Sent {
     let rate = path.rate;
     let mut network = Network::new(path.clone(), seed);
-    network.add(Setting::file(ours(), mib));
+    network.add(Setting::file(control, mib));
     network.run_until(Duration::from_secs(120));
     assert!(network.flow(0).is_done(), "{mib} MiB took too long on {path:?}, seed {seed}");
     let sent = Sent {
@@ -133,6 +158,66 @@ fn a_slow_path_is_not_overrun_by_the_first_window() {
 
         assert!(sent.own_loss < 0.002, "{sent:?} at {mbit} Mbit/s");
     }
+}
+
+/// Seconds that a path takes for so much.
+fn seconds(sent: &Sent, path: &Path, mib: u64) -> f64 {
+    (mib << 20) as f64 / path.rate / sent.goodput
+}
+
+#[test]
+fn a_path_that_is_known_is_filled_three_round_trips_sooner() {
+    for loss in [0.0, 0.01] {
+        let path = Path::new(200.0, 80, 1.0).with_loss(loss);
+        let new = send(path.clone(), 48, 7);
+        let known = send_by(expecting(190.0, 80, path.round_trip), path.clone(), 48, 7);
+
+        let won = seconds(&new, &path, 48) - seconds(&known, &path, 48);
+        assert!(won > 3.0 * 0.08, "{won} s sooner with {loss} lost");
+        assert!(known.own_loss < 0.004, "{known:?} with {loss} lost");
+    }
+}
+
+/// What was learned of a path may be long past.
+#[test]
+fn a_path_that_carries_less_than_it_did_is_not_overrun_for_long() {
+    for (mbit, own_loss) in [(100.0, 0.002), (50.0, 0.02), (20.0, 0.05)] {
+        let path = Path::new(mbit, 80, 1.0);
+        let new = send(path.clone(), 24, 7);
+        let known = send_by(expecting(200.0, 80, path.round_trip), path.clone(), 24, 7);
+
+        let lost = seconds(&known, &path, 24) - seconds(&new, &path, 24);
+        assert!(lost < 0.5, "{lost} s later at {mbit} Mbit/s");
+        assert!(known.own_loss < own_loss, "{known:?} at {mbit} Mbit/s");
+    }
+}
+
+#[test]
+fn a_path_with_another_round_trip_than_expected_is_begun_as_a_new_one() {
+    let path = Path::new(200.0, 80, 1.0);
+    let new = send(path.clone(), 24, 7);
+    let known = send_by(expecting(200.0, 20, path.round_trip), path.clone(), 24, 7);
+
+    let apart = seconds(&known, &path, 24) - seconds(&new, &path, 24);
+    assert!(apart.abs() < 0.005, "{apart} s");
+}
+
+#[test]
+fn a_flow_learns_what_its_path_carries() {
+    let path = Path::new(200.0, 80, 1.0).with_loss(0.001);
+    let mut model = Model::new(Instant::now(), 1452);
+    assert_eq!(model.learned(), None, "nothing was sent");
+    model.expect(KnownPath { bytes_per_second: 1, round_trip: Duration::from_millis(80) });
+    assert_eq!(model.learned(), None, "what is expected was not found");
+    let mut network = Network::new(path, 7);
+    network.add(Setting::endless(Box::new(Ours(model))));
+    network.run_until(Duration::from_secs(3));
+
+    let learned = network.flow(0).control().learned().expect("the path is full");
+
+    let rate = learned.bytes_per_second as f64 / (200.0 * MBIT);
+    assert!((0.93..1.02).contains(&rate), "{learned:?}");
+    assert_eq!(learned.round_trip.as_millis(), 80);
 }
 
 #[test]

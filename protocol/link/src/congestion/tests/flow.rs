@@ -1,6 +1,7 @@
 //! One flow of the simulated network: a sender that detects loss and paces as the QUIC layer does,
 //! and a receiver that acknowledges every second packet.
 
+use crate::congestion::known::KnownPath;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ pub(super) trait Control {
     fn on_acked(&mut self, now: Instant, in_flight: u64);
     fn on_lost(&mut self, now: Instant, sent: Instant, bytes: u64, persistent: bool);
     fn window(&self) -> u64;
+    fn learned(&self) -> Option<KnownPath> {
+        None
+    }
     fn pace(&self, smoothed: Duration) -> Pace;
 }
 
