@@ -95,6 +95,10 @@ pub enum DownloadFault {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Session after session ended with a fault that may pass, and this was the last one. Says what
+    /// that one says, and is final.
+    #[error(transparent)]
+    GaveUp(Box<Self>),
     /// The user interrupted the command.
     #[error("interrupted")]
     Interrupted,
@@ -162,6 +166,7 @@ impl DownloadFault {
             Self::Refused(refusal) => Some(refusal),
             Self::Journal(error) => Some(error),
             Self::Shape(error) => Some(&**error),
+            Self::GaveUp(last) => Some(&**last),
             _ => None,
         }
     }
@@ -253,6 +258,7 @@ impl Explain for DownloadFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Chain;
     use skyspray_link::seam::files::Caching;
     use skyspray_link::seam::files::{Fault, MemoryTree, RelPath, Tree as _};
 
@@ -269,6 +275,23 @@ mod tests {
         assert!(refused(RefusalCode::ChunkCorrupt).is_passing());
         assert!(!refused(RefusalCode::DigestMismatch).is_passing());
         assert!(!DownloadFault::Interrupted.is_passing());
+    }
+
+    #[test]
+    fn a_fault_that_was_given_up_on_is_final_and_says_what_it_said() {
+        let away = || refused(RefusalCode::PlaneUnavailable);
+        for (fault, last) in [
+            (away(), away()),
+            (DownloadFault::Redescribed, DownloadFault::Redescribed),
+            (SessionError::StreamEnded.into(), SessionError::StreamEnded.into()),
+        ] {
+            assert!(last.is_passing());
+            let end = DownloadFault::GaveUp(Box::new(fault));
+            assert!(!end.is_passing() && !end.ends_job() && !end.concerns_a_file(), "{end}");
+            assert_eq!((end.exit(), end.code()), (last.exit(), last.code()));
+            assert_eq!((end.advice(), end.details()), (last.advice(), last.details()));
+            assert_eq!(Chain(&end).to_string(), Chain(&last).to_string());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::session::{ConnectError, OUTAGE_PATIENCE, PATIENCE, Reconnect, RelaySession};
 use skyspray_link::request::Exchange;
 use skyspray_wire::message::Request;
+use std::time::Duration;
 
 /// Asks in the current session, dialling when there is none.
 #[derive(Debug)]
@@ -19,7 +20,11 @@ pub(crate) struct Link<'a> {
 impl<'a> Link<'a> {
     /// No session yet.
     pub(crate) fn new(context: &'a Context) -> Self {
-        let reconnect = Reconnect::new(&context.connector, PATIENCE);
+        Self::with_patience(context, PATIENCE)
+    }
+
+    fn with_patience(context: &'a Context, patience: Duration) -> Self {
+        let reconnect = Reconnect::new(&context.connector, patience);
         Self { context, reconnect, relay: None, last: None }
     }
 
@@ -27,7 +32,8 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     ///
-    /// There is no session to be had, or the user wants to stop.
+    /// There is no session to be had, the user wants to stop, or sessions came and went in vain for
+    /// too long: [`DownloadFault::GaveUp`].
     pub(crate) async fn ask(
         &mut self,
         request: &Request,
@@ -44,13 +50,7 @@ impl<'a> Link<'a> {
                     opened = self.reconnect.session_asking(request) => opened,
                     () = self.context.stop.requested() => return Err(DownloadFault::Interrupted),
                 };
-                let (relay, answer) = opened.map_err(|error| match error {
-                    // What ended the sessions says more than that they ended.
-                    ConnectError::NoProgress { .. } => {
-                        self.last.take().unwrap_or_else(|| error.into())
-                    }
-                    error => error.into(),
-                })?;
+                let (relay, answer) = opened.map_err(|error| self.gave_up(error))?;
                 self.relay = Some(relay);
                 answer
             }
@@ -58,9 +58,19 @@ impl<'a> Link<'a> {
         Ok((self.relay.as_ref().expect("there is one now"), answer))
     }
 
+    /// What the job ends with that got no other session: what ended the last one says more than that
+    /// there was no progress.
+    fn gave_up(&mut self, error: ConnectError) -> DownloadFault {
+        match (error, self.last.take()) {
+            (ConnectError::NoProgress { .. }, Some(last)) => DownloadFault::GaveUp(Box::new(last)),
+            (error, _) => error.into(),
+        }
+    }
+
     /// The job moved on.
     pub(crate) fn progressed(&mut self) {
         self.reconnect.progressed();
+        self.last = None;
     }
 
     /// Gives the session up because of `fault`; the next one is a new one.
@@ -83,5 +93,46 @@ impl<'a> Link<'a> {
         if let Some(relay) = self.relay.take() {
             relay.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::download::Listing;
+    use crate::exit::{Exit, Explain as _};
+    use crate::session::tests::enrolled;
+    use skyspray_wire::message::ListWhat;
+    use skyspray_wire::name::{PlaneName, Scope};
+    use skyspray_wire::refusal::RefusalCode;
+    use std::sync::mpsc;
+    use std::thread;
+
+    /// With what a list ends, without patience, of a plane of which the relay says only `code`.
+    async fn list_in_vain(code: RefusalCode) -> (DownloadFault, u32) {
+        let (relay, edge) = enrolled().await;
+        relay.refuse(code);
+        let context = edge.context();
+        let mut link = Link::with_patience(&context, Duration::ZERO);
+        let plane = PlaneName::parse("lake").unwrap();
+        let mut listing = Listing::new(plane, ListWhat::Logical(Scope::default()), None);
+        let fault = listing.next_batch(&mut link).await.unwrap_err();
+        (fault, relay.refused())
+    }
+
+    /// In a thread of its own: a task that never waits could not be ended by a timer beside it.
+    #[test]
+    fn a_relay_that_is_there_and_only_says_not_yet_is_not_asked_for_ever() {
+        let (ended, end) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            ended.send(runtime.unwrap().block_on(list_in_vain(RefusalCode::Busy)))
+        });
+
+        let (fault, asked) = end.recv_timeout(Duration::from_secs(30)).expect("the list ends");
+
+        let DownloadFault::GaveUp(last) = &fault else { panic!("{fault}") };
+        assert!(matches!(&**last, DownloadFault::Refused(no) if no.code == RefusalCode::Busy));
+        assert_eq!((fault.exit(), &*fault.code(), asked), (Exit::Temporary, "refused-304", 1));
     }
 }

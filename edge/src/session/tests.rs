@@ -5,6 +5,7 @@ mod relay;
 
 use super::*;
 use crate::cli::EnrollArgs;
+use crate::context::Context;
 use crate::enroll::{EnrollError, enroll};
 use crate::exit::{Exit, Explain as _};
 use crate::output::{Manner, ProgressMode, Reporter};
@@ -45,10 +46,7 @@ impl Edge {
         let token_file = self.root.path().join("token");
         std::fs::write(&token_file, token).unwrap();
         let args = EnrollArgs { token_file, landing_zones: Vec::new(), force: false };
-        let nowhere: (Box<dyn Write + Send>, Box<dyn Write + Send>) =
-            (Box::new(io::sink()), Box::new(io::sink()));
-        let reporter = Reporter::with_streams(Manner::default(), ProgressMode::None, nowhere);
-        enroll(&args, &self.directories, &self.host(), &reporter).await
+        enroll(&args, &self.directories, &self.host(), &silent()).await
     }
 
     pub(crate) fn connector(&self) -> Connector {
@@ -56,9 +54,20 @@ impl Edge {
         Connector::open(&self.directories, &config, &self.host()).unwrap()
     }
 
+    pub(crate) fn context(&self) -> Context {
+        Context::open(self.directories.clone(), silent(), self.host())
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
     fn stored_generation(&self) -> IdentityGeneration {
         EdgeStore::open(&self.directories.identity()).unwrap().load().unwrap().generation
     }
+}
+
+fn silent() -> Reporter {
+    let nowhere: (Box<dyn Write + Send>, Box<dyn Write + Send>) =
+        (Box::new(io::sink()), Box::new(io::sink()));
+    Reporter::with_streams(Manner::default(), ProgressMode::None, nowhere)
 }
 
 /// A relay and an edge that is enrolled there.

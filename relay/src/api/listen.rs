@@ -117,26 +117,23 @@ impl ApiListener {
     }
 
     /// Serves until `stop` says so, and lets responses end for a while then.
-    pub(crate) async fn serve(mut self, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn serve(self, api: Arc<Api>, mut stop: watch::Receiver<bool>) {
+        let Self { socket, mut tls, .. } = self;
         let router = router(api);
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let mut arrivals = Arrivals::new(socket, CONNECTIONS_MAX);
         let mut connections = JoinSet::new();
         let mut ticks = interval(TLS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let free = async {
-                let slot = seats.free().await;
-                (slot, self.socket.accept().await)
-            };
             tokio::select! {
-                (slot, accepted) = free => match accepted {
-                    Ok((stream, peer)) => {
+                arrived = arrivals.next() => match arrived {
+                    Ok((stream, peer, seat)) => {
                         let connection = Connection {
-                            acceptor: self.tls.as_ref().map(Tls::acceptor),
+                            acceptor: tls.as_ref().map(Tls::acceptor),
                             router: router.clone(),
                             stop: stop.clone(),
                             peer,
-                            seat: seats.take(slot),
+                            seat,
                         };
                         connections.spawn(connection.serve(stream));
                     }
@@ -145,32 +142,56 @@ impl ApiListener {
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = ticks.tick() => self.take_up_certificate().await,
+                _ = ticks.tick() => take_up_certificate(&mut tls).await,
                 Some(_) = connections.join_next() => {}
                 _ = stop.changed() => break,
             }
         }
-        drop(self.socket);
+        drop(arrivals);
         let drained = async { while connections.join_next().await.is_some() {} };
         if timeout(DRAIN_DEADLINE, drained).await.is_err() {
             tracing::warn!("HTTP responses did not end in time");
         }
     }
+}
 
-    async fn take_up_certificate(&mut self) {
-        let Some(tls) = self.tls.clone() else { return };
-        match blocking(move || tls.reload()).await {
-            Ok((tls, changed)) => {
-                if changed {
-                    tracing::info!("the HTTP interface has another certificate");
-                }
-                self.tls = Some(tls);
+async fn take_up_certificate(current: &mut Option<Tls>) {
+    let Some(tls) = current.clone() else { return };
+    match blocking(move || tls.reload()).await {
+        Ok((tls, changed)) => {
+            if changed {
+                tracing::info!("the HTTP interface has another certificate");
             }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the HTTP interface keeps its certificate");
-            }
+            *current = Some(tls);
         }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the HTTP interface keeps its certificate");
+        }
+    }
+}
+
+/// Connections that come, each with a place.
+struct Arrivals {
+    socket: TcpListener,
+    seats: Arc<Seats>,
+    /// It has come and waits for a place.
+    waiting: Option<(TcpStream, SocketAddr)>,
+}
+
+impl Arrivals {
+    fn new(socket: TcpListener, seats: usize) -> Self {
+        Self { socket, seats: Seats::new(seats), waiting: None }
+    }
+
+    /// The next connection. Nobody has to make room before there is one. May be dropped at any await.
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr, Arc<Seat>)> {
+        if self.waiting.is_none() {
+            self.waiting = Some(self.socket.accept().await?);
+        }
+        let slot = self.seats.free().await;
+        let (stream, peer) = self.waiting.take().expect("it has come");
+        Ok((stream, peer, self.seats.take(slot)))
     }
 }
 
@@ -184,14 +205,6 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
-        let (peer, seat) = (self.peer, Arc::clone(&self.seat));
-        tokio::select! {
-            () = self.carry(stream) => {}
-            () = seat.given_up() => tracing::debug!(%peer, "an idle HTTP connection made room"),
-        }
-    }
-
-    async fn carry(self, stream: TcpStream) {
         let peer = self.peer;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY");
@@ -200,7 +213,13 @@ impl Connection {
         let Some(acceptor) = self.acceptor.clone() else {
             return self.answer(stream).await;
         };
-        match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+        let accepted = tokio::select! {
+            accepted = timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)) => accepted,
+            () = self.seat.given_up() => {
+                return tracing::debug!(%peer, "a TLS handshake made room");
+            }
+        };
+        match accepted {
             Ok(Ok(stream)) => self.answer(stream).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
@@ -219,7 +238,19 @@ impl Connection {
         let service = TowerToHyperService::new(router);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
+            // A request that is there counts, whatever else happened.
+            biased;
             ended = connection.as_mut() => ended,
+            () = self.seat.given_up() => {
+                tracing::debug!(peer = %self.peer, "an idle HTTP connection makes room");
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    // It did not end at once, and still has nothing to answer.
+                    () = self.seat.given_up() => return,
+                }
+            }
             _ = self.stop.changed() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -231,3 +262,6 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use hyper::body::{Frame, SizeHint};
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -24,7 +24,8 @@ pub(super) struct Seats {
     taken: Mutex<BTreeMap<u64, Arc<Place>>>,
     /// Numbers given so far; none is given twice.
     given: AtomicU64,
-    became_idle: Notify,
+    /// Another connection may be given up than before.
+    changed: Notify,
 }
 
 /// The place of one connection; free again when it is dropped.
@@ -38,23 +39,43 @@ pub(super) struct Seat {
 
 #[derive(Debug)]
 struct Place {
-    /// Requests being answered: 0 or 1.
-    answering: AtomicUsize,
-    /// When bytes last came or went. Behind a lock as others compare it.
-    active: Mutex<Instant>,
+    /// Behind a lock as whoever makes room compares and changes it.
+    activity: Mutex<Activity>,
     given_up: Notify,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Activity {
+    doing: Doing,
+    /// When bytes last came or went.
+    active: Instant,
+}
+
+/// What a connection is at. The answers on one follow each other.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Doing {
+    /// Nothing, so that it may be given up.
+    Idle,
+    /// A request, from its head to the end of the answer's body.
+    Answering,
+    /// The rest of what was written, which waits for the client to take it.
+    Sending,
+    /// Nothing, and it was given up: it has to go, unless a request comes first.
+    Leaving,
 }
 
 impl Seats {
     pub(super) fn new(count: usize) -> Arc<Self> {
-        let (free, became_idle) = (Arc::new(Semaphore::new(count)), Notify::new());
-        Arc::new(Self { free, taken: Mutex::default(), given: AtomicU64::new(0), became_idle })
+        let (free, changed) = (Arc::new(Semaphore::new(count)), Notify::new());
+        Arc::new(Self { free, taken: Mutex::default(), given: AtomicU64::new(0), changed })
     }
 
-    /// Waits for a place; while there is none, an idle connection is given up. May be dropped at any
-    /// await.
+    /// Waits for a place; while there is none, an idle connection is given up, and no other before that
+    /// one is gone. May be dropped at any await; one at a time waits.
     pub(super) async fn free(&self) -> OwnedSemaphorePermit {
         loop {
+            // Begun first, so that nothing is missed that changes while it looks.
+            let changed = self.changed.notified();
             let slot = Arc::clone(&self.free);
             if let Ok(slot) = slot.clone().try_acquire_owned() {
                 return slot;
@@ -62,29 +83,36 @@ impl Seats {
             self.give_up_longest_idle();
             tokio::select! {
                 slot = slot.acquire_owned() => return slot.expect("it is never closed"),
-                () = self.became_idle.notified() => {}
+                () = changed => {}
             }
         }
     }
 
     /// Gives the place to a connection.
     pub(super) fn take(self: &Arc<Self>, slot: OwnedSemaphorePermit) -> Arc<Seat> {
-        let place = Arc::new(Place {
-            answering: AtomicUsize::new(0),
-            active: Mutex::new(Instant::now()),
-            given_up: Notify::new(),
-        });
+        let activity = Activity { doing: Doing::Idle, active: Instant::now() };
+        let place = Arc::new(Place { activity: Mutex::new(activity), given_up: Notify::new() });
         let number = self.given.fetch_add(1, Ordering::Relaxed);
         self.taken().insert(number, Arc::clone(&place));
         Arc::new(Seat { seats: Arc::clone(self), number, place, _slot: slot })
     }
 
+    /// Gives one connection up, unless one is leaving already.
     fn give_up_longest_idle(&self) {
-        let mut taken = self.taken();
-        let idle = taken.iter().filter(|(_, place)| place.is_idle());
-        let longest = idle.min_by_key(|(_, place)| place.active()).map(|(&number, _)| number);
-        if let Some(place) = longest.and_then(|number| taken.remove(&number)) {
-            place.given_up.notify_one();
+        let taken = self.taken();
+        loop {
+            let all = || taken.values().map(|place| (place, *place.activity()));
+            if all().any(|(_, activity)| activity.doing == Doing::Leaving) {
+                return;
+            }
+            let idle = all().filter(|(_, activity)| activity.doing == Doing::Idle);
+            let longest = idle.min_by_key(|(_, activity)| activity.active);
+            let Some((longest, _)) = longest else { return };
+            // A request may have come on it meanwhile.
+            if longest.change(Doing::Idle, Doing::Leaving) {
+                longest.given_up.notify_one();
+                return;
+            }
         }
     }
 
@@ -94,23 +122,31 @@ impl Seats {
 }
 
 impl Place {
-    fn is_idle(&self) -> bool {
-        self.answering.load(Ordering::Acquire) == 0
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn active(&self) -> Instant {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn touch(&self) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// From one to another; whether it was at the one.
+    fn change(&self, from: Doing, to: Doing) -> bool {
+        let mut activity = self.activity();
+        let was = activity.doing == from;
+        if was {
+            activity.doing = to;
+        }
+        was
     }
 }
 
 impl Seat {
-    /// Waits until the connection has to make room.
+    /// Waits until the connection has to make room. When a request comes on it before it is gone, it
+    /// need not any more, until it is given up again.
     pub(super) async fn given_up(&self) {
-        self.place.given_up.notified().await;
+        loop {
+            if self.place.activity().doing == Doing::Leaving {
+                return;
+            }
+            self.place.given_up.notified().await;
+        }
     }
 
     /// The stream of the connection, watched for bytes that come and go.
@@ -119,8 +155,30 @@ impl Seat {
     }
 
     fn begin(self: &Arc<Self>) -> Answering {
-        self.place.answering.fetch_add(1, Ordering::AcqRel);
+        let before = std::mem::replace(&mut self.place.activity().doing, Doing::Answering);
+        if before == Doing::Leaving {
+            self.seats.changed.notify_waiters();
+        }
         Answering(Arc::clone(self))
+    }
+
+    fn received(&self) {
+        self.place.activity().active = Instant::now();
+    }
+
+    fn wrote(&self) {
+        let mut activity = self.place.activity();
+        activity.active = Instant::now();
+        if activity.doing == Doing::Idle {
+            activity.doing = Doing::Sending;
+        }
+    }
+
+    /// All that was written is with the host.
+    fn flushed(&self) {
+        if self.place.change(Doing::Sending, Doing::Idle) {
+            self.seats.changed.notify_waiters();
+        }
     }
 }
 
@@ -130,14 +188,13 @@ impl Drop for Seat {
     }
 }
 
-/// A request that is being answered, from its head to the last byte of the answer.
+/// A request that is being answered, from its head to the end of the answer's body.
 struct Answering(Arc<Seat>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.place.touch();
-        self.0.place.answering.fetch_sub(1, Ordering::AcqRel);
-        self.0.seats.became_idle.notify_one();
+        // The body ends when its last bytes are buffered; they are written and flushed after that.
+        *self.0.place.activity() = Activity { doing: Doing::Sending, active: Instant::now() };
     }
 }
 
@@ -187,7 +244,7 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(polled, Poll::Ready(Ok(bytes)) if bytes > 0) {
-            self.seat.place.touch();
+            self.seat.wrote();
         }
         polled
     }
@@ -202,7 +259,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.seat.place.touch();
+            self.seat.received();
         }
         polled
     }
@@ -232,7 +289,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let polled = Pin::new(&mut self.inner).poll_flush(context);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.seat.flushed();
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -241,57 +302,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt as _;
-    use std::time::Duration;
-
-    /// Connections on all of these places, each idle for a second less than the one before.
-    fn full(seats: &Arc<Seats>, count: u64) -> Vec<Arc<Seat>> {
-        let began = Instant::now();
-        let seat = |number| {
-            let seat = seats.take(seats.free().now_or_never().expect("a place is free"));
-            *seat.place.active.lock().unwrap() = began + Duration::from_secs(number);
-            seat
-        };
-        (0..count).map(seat).collect()
-    }
-
-    fn is_given_up(seat: &Seat) -> bool {
-        seat.given_up().now_or_never().is_some()
-    }
-
-    #[tokio::test]
-    async fn the_longest_idle_makes_room_and_others_stay() {
-        let seats = Seats::new(3);
-        let mut taken = full(&seats, 3);
-        *taken[0].place.active.lock().unwrap() += Duration::from_secs(9);
-
-        assert!(seats.free().now_or_never().is_none(), "nobody has left yet");
-
-        let given_up: Vec<_> = taken.iter().map(|seat| is_given_up(seat)).collect();
-        assert_eq!(given_up, [false, true, false]);
-        taken.remove(1);
-        assert!(seats.free().now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_connection_with_a_request_stays_until_it_is_answered() {
-        let seats = Seats::new(2);
-        let mut taken = full(&seats, 2);
-        let answering: Vec<_> = taken.iter().map(Seat::begin).collect();
-        let waiting = seats.free();
-        tokio::pin!(waiting);
-
-        assert!(waiting.as_mut().now_or_never().is_none());
-        assert!(!taken.iter().any(|seat| is_given_up(seat)));
-
-        let mut answering = answering.into_iter();
-        drop(answering.next());
-        *taken[0].place.active.lock().unwrap() -= Duration::from_secs(9);
-        assert!(waiting.as_mut().now_or_never().is_none());
-        assert!(is_given_up(&taken[0]) && !is_given_up(&taken[1]));
-        taken.remove(0);
-        assert!(waiting.now_or_never().is_some());
-    }
-}
+mod tests;

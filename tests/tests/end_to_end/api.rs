@@ -264,14 +264,15 @@ fn idle_connections_make_room_one_by_one_for_those_that_ask() {
         assert_eq!(anybody.get("/healthz", &[]).status, 204);
     }
 
-    // Had they all been closed for their time, or none for those that ask, this would not hold.
+    // Had they all been closed for their time, none for those that ask, or more than one for each of
+    // them, this would not hold.
     let is_open = |stream: &TcpStream| {
         stream.set_nonblocking(true).unwrap();
         let read = (&*stream).read(&mut [0; 1]);
         read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     };
     let closed = idle.iter().filter(|stream| !is_open(stream)).count();
-    assert!((1..=16).contains(&closed), "{closed} of 256 idle connections were closed");
+    assert!((1..=3).contains(&closed), "{closed} of 256 idle connections were closed");
 }
 
 #[test]

@@ -51,6 +51,10 @@ struct Record {
     greets_late: bool,
     /// What is said to be spoken; `None` for what the edge wants.
     version: Option<u16>,
+    /// With what requests are refused that it does not know; `None` for an unknown job.
+    refuses: Option<RefusalCode>,
+    /// How many it refused so.
+    refused: u32,
 }
 
 /// The lease of every job.
@@ -120,6 +124,16 @@ impl FakeRelay {
     /// From now on the relay says that it speaks `version`.
     pub(super) fn speak(&self, version: u16) {
         self.shared.record.lock().unwrap().version = Some(version);
+    }
+
+    /// From now on requests that it does not know are refused with `code`.
+    pub(crate) fn refuse(&self, code: RefusalCode) {
+        self.shared.record.lock().unwrap().refuses = Some(code);
+    }
+
+    /// How many requests it did not know.
+    pub(crate) fn refused(&self) -> u32 {
+        self.shared.record.lock().unwrap().refused
     }
 
     /// The epoch under which origins are taken.
@@ -235,7 +249,14 @@ impl Shared {
             Request::RecordOrigins(_) => {
                 to.send(&Reply::Refused(Refusal::new(RefusalCode::EpochStale, ""))).await
             }
-            _ => to.send(&Reply::Refused(Refusal::new(RefusalCode::JobUnknown, ""))).await,
+            _ => {
+                let code = {
+                    let mut record = self.record.lock().unwrap();
+                    record.refused += 1;
+                    record.refuses.unwrap_or(RefusalCode::JobUnknown)
+                };
+                to.send(&Reply::Refused(Refusal::new(code, ""))).await
+            }
         }
     }
 
