@@ -17,13 +17,15 @@ fn main() {
         seed: whole("WAN_SEED", "1"),
     };
     let mib = whole("WAN_MIB", "192");
-    let carried = spray(path, mib << 20, &|| false).unwrap_or_else(|error| panic!("{error}"));
-    println!(
-        "{mib} MiB in {:.2} s: {:.1} % of the path; {} packets, {:.2} % found the queue full, {:.1} ms in it",
-        carried.seconds,
-        carried.goodput * 100.0,
-        carried.packets,
-        carried.dropped_by_queue as f64 / carried.packets.max(1) as f64 * 100.0,
-        carried.mean_queue.as_secs_f64() * 1e3
-    );
+    let both = spray(path, mib << 20, &|| false).unwrap_or_else(|error| panic!("{error}"));
+    for (carried, first) in both.iter().zip(["new", "known"]) {
+        println!(
+            "path {first}: {mib} MiB in {:.2} s: {:.1} % of it; {} packets, {:.2} % found the queue full, {:.1} ms in it",
+            carried.seconds,
+            carried.goodput * 100.0,
+            carried.packets,
+            carried.dropped_by_queue as f64 / carried.packets.max(1) as f64 * 100.0,
+            carried.mean_queue.as_secs_f64() * 1e3
+        );
+    }
 }

@@ -116,9 +116,27 @@ impl Ends {
     ///
     /// As for [`Ends::meet`].
     pub fn meet_again(self, path: LongPath, more: &[OsString]) -> Result<Self, HarnessError> {
+        Self::join(self.part()?.0, path, more)
+    }
+
+    /// Takes the path away, and hands on what it counted. The relay does not serve any more.
+    ///
+    /// # Errors
+    ///
+    /// The link does not end, or does not say its figures.
+    pub fn part(self) -> Result<(Pair, Figures), HarnessError> {
         let Self { mut pair, link } = self;
         pair.relay.kill();
-        link.down()?;
+        let figures = link.down()?;
+        Ok((pair, figures))
+    }
+
+    /// Brings two together that were parted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Ends::meet`].
+    pub fn join(mut pair: Pair, path: LongPath, more: &[OsString]) -> Result<Self, HarnessError> {
         let link = Link::up(path, more, pair.root.path())?;
         link.join(&mut pair);
         pair.relay.serve()?;

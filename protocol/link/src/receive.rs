@@ -126,6 +126,8 @@ pub struct ReceiveJob<S> {
     failure: watch::Sender<Option<Refusal>>,
     /// How often chunks were recorded.
     recorded: watch::Sender<u64>,
+    /// Whether a commit waits for what is left.
+    ending: watch::Sender<bool>,
     /// See [`ReceiveJob::sealing`].
     sealing: Arc<sync::Mutex<()>>,
     /// One permit for each chunk being written.
@@ -149,6 +151,7 @@ impl<S: Sink> ReceiveJob<S> {
             stored: Notify::new(),
             failure: watch::Sender::new(None),
             recorded: watch::Sender::new(0),
+            ending: watch::Sender::new(false),
             sealing: Arc::default(),
             writes: Arc::new(Semaphore::new(WRITES_MAX as usize)),
         }
@@ -205,6 +208,7 @@ impl<S: Sink> ReceiveJob<S> {
         let mut recorded = self.recorded.subscribe();
         let mut before = carried();
         while self.with_machine(|machine| machine.awaits_chunks(stated)).map_err(refusal)? {
+            self.ending.send_replace(true);
             let more = tokio::select! {
                 refusal = self.failed() => return Err(refusal),
                 more = timeout(patience, recorded.changed()) => more,
@@ -264,15 +268,17 @@ impl<S: Sink> ReceiveJob<S> {
     pub async fn sync_loop(self: Arc<Self>) {
         // Without it no chunk is ever acknowledged, so the job does not outlive it.
         let _ends = Syncing { job: &self };
+        let mut ending = self.ending.subscribe();
         loop {
             tokio::select! {
                 () = self.stored.notified() => {}
                 _ = self.failed() => return,
             }
             // A larger group costs fewer syncs and catalogue writes for the same bytes; the sender
-            // has a window to fill meanwhile.
+            // has a window to fill meanwhile, unless these are its last chunks.
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}
+                _ = ending.wait_for(|&ending| ending) => {}
                 _ = self.failed() => return,
             }
             if let Err(refusal) = self.sync_once().await {

@@ -5,14 +5,16 @@ use super::load::Load;
 use super::server::Place;
 use super::usage::Watch;
 use crate::check::stored_parts;
+use crate::pair::Pair;
 use crate::wait::PATIENCE;
 pub use crate::wan::LongPath;
 use crate::wan::{self, Ends, FAR, Link};
 use serde_json::Value;
 use std::time::Duration;
 
-/// What sprays over a path are called.
-const LOGICAL: &str = "bench::wan";
+/// What the sprays over a path are called: the first knows nothing of it, the second what that one
+/// found.
+const LOGICAL: [&str; 2] = ["bench::new", "bench::known"];
 
 /// What one spray over a path came to.
 #[derive(Clone, Copy, Debug)]
@@ -33,18 +35,36 @@ pub struct Carried {
     pub relay_memory_bytes: u64,
 }
 
-/// Sprays a file of `bytes` that cannot be compressed over `path`, once, until `stop` says so.
+/// Sprays a file of `bytes` that cannot be compressed over `path` from an edge that does not know it,
+/// and again from the same edge, until `stop` says so.
 ///
 /// # Errors
 ///
 /// A program is missing or fails, the host cannot emulate a link, or what was delivered is not
 /// the file.
-pub fn spray(path: LongPath, bytes: u64, stop: &dyn Fn() -> bool) -> Result<Carried, BenchError> {
+pub fn spray(
+    path: LongPath,
+    bytes: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<[Carried; 2], BenchError> {
     let ends = Ends::meet(path)?;
     let load = Load::random(ends.pair.edge.file("file.bin"), bytes, path.seed)?;
-    // A link of its own for the file, whose figures are those of the file alone.
-    let Ends { mut pair, link } = ends.meet_again(path, &[])?;
-    let mut arguments = crate::args!["spray", &load.source, &pair.target(LOGICAL)];
+    let (pair, _) = ends.part()?;
+    let (new, pair) = once(pair, path, (&load, LOGICAL[0]), stop)?;
+    let (known, _) = once(pair, path, (&load, LOGICAL[1]), stop)?;
+    Ok([new, known])
+}
+
+/// One spray over a link of its own, whose figures are those of the file alone.
+fn once(
+    pair: Pair,
+    path: LongPath,
+    (load, name): (&Load, &str),
+    stop: &dyn Fn() -> bool,
+) -> Result<(Carried, Pair), BenchError> {
+    let ends = Ends::join(pair, path, &[])?;
+    let pair = &ends.pair;
+    let mut arguments = crate::args!["spray", &load.source, &pair.target(name)];
     arguments.extend(crate::args!["--format", "fixed", "--record-size", "1024", "--parts", "4"]);
     arguments.extend(crate::args!["--compress", "off"]);
     let mut running = pair.edge.start(arguments)?;
@@ -52,20 +72,21 @@ pub fn spray(path: LongPath, bytes: u64, stop: &dyn Fn() -> bool) -> Result<Carr
     let ended = running.finish_within(PATIENCE, stop);
     let (edge_memory_bytes, relay_memory_bytes) = watch.end();
     let seconds = ended?.done()?.took.as_secs_f64();
-    pair.relay.kill();
-    let flow = Flow::of(&link.down()?.up)?;
-    if !load.is_joined(&stored_parts(&pair.relay.plane, LOGICAL)?)? {
+    if !load.is_joined(&stored_parts(&pair.relay.plane, name)?)? {
         return Err(BenchError::Differs { contender: "skyspray spray" });
     }
-    Ok(Carried {
+    let (pair, figures) = ends.part()?;
+    let flow = Flow::of(&figures.up)?;
+    let carried = Carried {
         seconds,
-        goodput: bytes as f64 * 8.0 / seconds / path.bits_per_second as f64,
+        goodput: load.bytes as f64 * 8.0 / seconds / path.bits_per_second as f64,
         packets: flow.packets,
         dropped_by_queue: flow.dropped_by_queue,
         mean_queue: flow.mean_queue,
         edge_memory_bytes,
         relay_memory_bytes,
-    })
+    };
+    Ok((carried, pair))
 }
 
 /// Why this host emulates no link, for a cell of a table; `None` when it does.

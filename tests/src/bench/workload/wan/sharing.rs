@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// For how long both run, in milliseconds of a whole run.
-const SPAN_MS: u64 = 20_000;
+const SPAN_MS: u64 = 40_000;
 
 /// What a spray may carry in that time at most, in MiB of a whole run.
-const MIB: u64 = 512;
+const MIB: u64 = 1024;
 
 /// What the smaller one of two sprays must have of what both carry, in percent.
 const OWN_LEAST_PERCENT: f64 = 40.0;
@@ -185,7 +185,7 @@ impl Sharing {
 
     pub(super) fn table(&self) -> Table {
         let mut table = Table::new(&[
-            "both for 20 s, nothing lost at random",
+            "both for 40 s, nothing lost at random",
             "the spray, % of the path",
             "the other, % of the path",
         ]);
