@@ -6,7 +6,7 @@
 
 use super::error::Fault;
 use super::ledger::Ledger;
-use super::masks::{BLOCK_BYTES, occurrences, prefix_parity};
+use super::masks::{BLOCK_BYTES, Lanes, prefix_parity};
 use super::scan::Scan;
 use crate::format::CsvFormat;
 use memchr::{memchr, memchr_iter, memrchr};
@@ -199,9 +199,8 @@ impl Lines {
     /// Takes 64 bytes at a time from `at` while quotes are frequent and stand only where fields
     /// start or end. Returns how far it came; the rest is for [`Lines::step`].
     fn dense(&mut self, window: Window<'_>, mut at: usize, ledger: &mut Ledger) -> usize {
-        let Some(QuoteRules { quote, separators, before }) = &self.quoting else {
-            return at;
-        };
+        let Some(rules) = &self.quoting else { return at };
+        let quote = rules.quote;
         let mut quiet_blocks = 0;
         let (blocks, _) = window.bytes[at..].as_chunks::<BLOCK_BYTES>();
         for block in blocks {
@@ -211,18 +210,17 @@ impl Lines {
             if end > ledger.limit || end > longest || quiet_blocks == QUIET_BLOCKS_MAX {
                 break;
             }
-            let quotes = occurrences(block, *quote);
-            let terminators = occurrences(block, self.terminators.last);
+            let lanes = Lanes::of(block);
+            let quotes = lanes.occurrences(quote);
+            let terminators = lanes.occurrences(self.terminators.last);
             let separators =
-                separators.iter().fold(0, |mask, byte| mask | occurrences(block, *byte));
+                rules.separators.iter().fold(0, |mask, byte| mask | lanes.occurrences(*byte));
             let carried = u64::from(matches!(self.state, State::Inside { .. })).wrapping_neg();
             let inside = prefix_parity(quotes) ^ carried;
             // A quote right after a closing one is a doubled quote: the field goes on.
             let may_open =
                 self.state.may_open() | ((terminators | separators | quotes) & !inside) << 1;
-            let ends_inside = inside >> 63 == 1;
-            let last_byte = before[usize::from(block[BLOCK_BYTES - 1])];
-            if quotes & inside & !may_open != 0 || (!ends_inside && last_byte == Before::Blank) {
+            if quotes & inside & !may_open != 0 {
                 break;
             }
             let ends = terminators & !inside;
@@ -231,7 +229,7 @@ impl Lines {
                 ledger.terminator = self.terminator_at(window, at + last);
                 ledger.end_records(u64::from(ends.count_ones()), start + last as u64 + 1);
             }
-            self.state = self.state.after_block(quotes, inside, start, last_byte);
+            self.state = self.state.after_block((block, rules), quotes, inside, start);
             quiet_blocks = if quotes == 0 { quiet_blocks + 1 } else { 0 };
             at += BLOCK_BYTES;
         }
@@ -322,6 +320,7 @@ impl QuoteRules {
 
     /// Whether a quote after `bytes`, all outside quotes, stands at the start of a field; `before`
     /// is the answer for their first byte.
+    #[inline(never)] // Where the length is known it is unrolled, and all bytes leave their registers.
     fn at_field_start(&self, bytes: &[u8], before: bool) -> bool {
         bytes
             .iter()
@@ -345,7 +344,13 @@ impl State {
     }
 
     /// The state after a regular block of 64 bytes that starts at `start`.
-    fn after_block(self, quotes: u64, inside: u64, start: u64, last_byte: Before) -> Self {
+    fn after_block(
+        self,
+        (block, rules): (&[u8; BLOCK_BYTES], &QuoteRules),
+        quotes: u64,
+        inside: u64,
+        start: u64,
+    ) -> Self {
         let opened = || {
             let doubled = u64::from(matches!(self, Self::Closing { .. }));
             let closing = quotes & !inside;
@@ -360,7 +365,12 @@ impl State {
         } else if quotes >> 63 == 1 {
             Self::Closing { opened: opened() }
         } else {
-            Self::Outside { at_field_start: last_byte == Before::FieldStart }
+            let at_field_start = match rules.before[usize::from(block[BLOCK_BYTES - 1])] {
+                Before::FieldStart => true,
+                Before::Data => false,
+                Before::Blank => rules.at_field_start(block, self == Self::START),
+            };
+            Self::Outside { at_field_start }
         }
     }
 }

@@ -1,27 +1,36 @@
 //! Sixty-four bytes at a time: where a byte occurs, as one bit each.
 
+use wide::u8x16;
+
 /// Bytes looked at together.
 pub(super) const BLOCK_BYTES: usize = 64;
 
+/// A block in the registers of the host, to be searched for more than one byte.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes([u8x16; 4]);
+
+impl Lanes {
+    /// Loads a block.
+    #[inline]
+    pub(super) fn of(block: &[u8; BLOCK_BYTES]) -> Self {
+        let (quarters, _) = block.as_chunks::<16>();
+        Self([0, 1, 2, 3].map(|index| u8x16::new(quarters[index])))
+    }
+
+    /// Bit `i` is set where byte `i` is `byte`.
+    #[inline]
+    pub(super) fn occurrences(self, byte: u8) -> u64 {
+        let pattern = u8x16::splat(byte);
+        let [first, second, third, fourth] =
+            self.0.map(|lane| u64::from(lane.simd_eq(pattern).to_bitmask()));
+        first | second << 16 | third << 32 | fourth << 48
+    }
+}
+
 /// Bit `i` is set where `block[i] == byte`.
-///
-/// Eight bytes are compared in one word, eight words are packed into one whose bits are then
-/// transposed; compilers turn this into vector code without being asked to.
 #[inline]
 pub(super) fn occurrences(block: &[u8; BLOCK_BYTES], byte: u8) -> u64 {
-    let pattern = u64::from(byte) * EVERY_BYTE;
-    let (words, _) = block.as_chunks::<8>();
-    let hit = |index: usize| {
-        let difference = u64::from_le_bytes(words[index]) ^ pattern;
-        !(((difference & LOW_BITS) + LOW_BITS) | difference) & !LOW_BITS
-    };
-    let mut first_half = 0;
-    let mut second_half = 0;
-    for index in 0..4 {
-        first_half |= hit(index) >> (7 - index);
-        second_half |= hit(index + 4) >> (7 - index);
-    }
-    transpose(first_half | second_half << 4)
+    Lanes::of(block).occurrences(byte)
 }
 
 /// Bit `i` is the parity of the bits 0 to `i` of `mask`: set from each odd bit to the next even one.
@@ -32,21 +41,6 @@ pub(super) fn prefix_parity(mut mask: u64) -> u64 {
     }
     mask
 }
-
-/// Swaps row and column of the 8 by 8 bits of `bits`.
-#[inline]
-fn transpose(mut bits: u64) -> u64 {
-    for (shift, mask) in
-        [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)]
-    {
-        let swapped = (bits ^ (bits >> shift)) & mask;
-        bits ^= swapped ^ (swapped << shift);
-    }
-    bits
-}
-
-const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
-const LOW_BITS: u64 = 0x7F7F_7F7F_7F7F_7F7F;
 
 #[cfg(test)]
 mod tests {
