@@ -6,7 +6,7 @@ use crate::session::{PATIENCE, RelaySession};
 use skyspray_link::receive::{ReceiveJob, ReceivePool, Sink, serve_stream};
 use skyspray_link::request::Exchange;
 use skyspray_link::seam::files::BufferPool;
-use skyspray_link::session::{Session, SessionError};
+use skyspray_link::session::{STILL_BYTES, Session, SessionError};
 use skyspray_wire::ids::{ChunkSize, JobId, PartIndex};
 use skyspray_wire::limits::PARTS_MAX;
 use skyspray_wire::message::{OpenRead, PartInfo, Readable, Reply, Request};
@@ -157,7 +157,7 @@ impl Opened {
                 error = first_broken(&mut streams) => Err(error.into()),
                 () = context.stop.requested() => Err(DownloadFault::Interrupted),
                 error = context.connector.keep_identity(relay) => Err(error.into()),
-                () = stalled(job.sink().tally()) => {
+                () = stalled(job.sink().tally(), relay.session()) => {
                     Err(DownloadFault::Stalled { seconds: PATIENCE.as_secs() })
                 }
             }
@@ -190,12 +190,13 @@ async fn first_broken(streams: &mut JoinSet<Result<(), SessionError>>) -> Sessio
     std::future::pending().await
 }
 
-/// Returns once no chunk came for [`PATIENCE`].
-async fn stalled(tally: &Tally) {
+/// Returns once no chunk came for [`PATIENCE`] and the session carried nothing: on a slow line a large
+/// chunk takes longer.
+async fn stalled(tally: &Tally, session: &Session) {
     loop {
-        let before = tally.chunks();
+        let (chunks, carried) = (tally.chunks(), session.carried());
         sleep(PATIENCE).await;
-        if tally.chunks() == before {
+        if tally.chunks() == chunks && session.carried() - carried <= STILL_BYTES {
             return;
         }
     }

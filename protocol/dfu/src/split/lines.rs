@@ -202,11 +202,12 @@ impl Lines {
         let Some(rules) = &self.quoting else { return at };
         let quote = rules.quote;
         let mut quiet_blocks = 0;
+        let (mut records, mut record_start) = (0, ledger.record_start);
         let (blocks, _) = window.bytes[at..].as_chunks::<BLOCK_BYTES>();
         for block in blocks {
             let start = window.start + at as u64;
             let end = start + BLOCK_BYTES as u64;
-            let longest = ledger.record_start + u64::from(self.max_record);
+            let longest = record_start + u64::from(self.max_record);
             if end > ledger.limit || end > longest || quiet_blocks == QUIET_BLOCKS_MAX {
                 break;
             }
@@ -225,13 +226,16 @@ impl Lines {
             }
             let ends = terminators & !inside;
             if ends != 0 {
-                let last = 63 - ends.leading_zeros() as usize;
-                ledger.terminator = self.terminator_at(window, at + last);
-                ledger.end_records(u64::from(ends.count_ones()), start + last as u64 + 1);
+                records += u64::from(ends.count_ones());
+                record_start = end - u64::from(ends.leading_zeros());
             }
             self.state = self.state.after_block((block, rules), quotes, inside, start);
             quiet_blocks = if quotes == 0 { quiet_blocks + 1 } else { 0 };
             at += BLOCK_BYTES;
+        }
+        if records > 0 {
+            ledger.terminator = self.terminator_at(window, window.index_of(record_start) - 1);
+            ledger.end_records(records, record_start);
         }
         at
     }
