@@ -6,6 +6,8 @@
 //! only if more of the file arrives with it; a step that did not pay is left alone for a while, and
 //! for longer every time.
 
+use std::collections::VecDeque;
+
 /// What can be chosen, from nothing to hardest; zstd levels. Above 8 one needs 24 MiB for each encoder and
 /// gains next to nothing on what people move.
 const STEPS: [Option<i32>; 5] = [None, Some(1), Some(3), Some(6), Some(8)];
@@ -38,6 +40,13 @@ const BUSY: f64 = 0.8;
 
 /// CPU seconds for a byte at level 1 until it was measured: 250 MB/s on one core.
 const COST_GUESS: f64 = 4e-9;
+
+/// Intervals of a step that are remembered.
+const RATES_KEPT: usize = 5;
+
+/// Intervals a step must have lasted before another is tried. The first ones of a job are slow by
+/// themselves, and one that is slow says nothing.
+const RATES_LEAST: usize = 3;
 
 /// Weight of the newest chunk in an average.
 const NEWEST: f64 = 0.25;
@@ -91,6 +100,8 @@ pub(crate) struct Effort {
     step: usize,
     steps: [Step; STEPS.len()],
     trial: Option<Trial>,
+    /// Bytes of the file in a second in the last intervals of this step, newest last.
+    rates: VecDeque<f64>,
     /// CPU seconds the encoders spent in this interval.
     spent: f64,
 }
@@ -99,7 +110,8 @@ impl Effort {
     /// A choice for so many encoders, none of which has done anything.
     pub(crate) fn new(encoders: usize) -> Self {
         let steps = [Step::default(); STEPS.len()];
-        Self { encoders: encoders as f64, step: 0, steps, trial: None, spent: 0.0 }
+        let rates = VecDeque::new();
+        Self { encoders: encoders as f64, step: 0, steps, trial: None, rates, spent: 0.0 }
     }
 
     /// The first path of a job is known: on a long one the first chunks are compressed already.
@@ -142,17 +154,27 @@ impl Effort {
             self.trial = self.judge(trial, interval);
             return;
         }
-        let rate = interval.raw_bytes as f64 / interval.seconds;
-        let to = if interval.link_is_behind {
-            self.harder(rate)
+        if self.rates.len() == RATES_KEPT {
+            self.rates.pop_front();
+        }
+        self.rates.push_back(interval.raw_bytes as f64 / interval.seconds);
+        if self.rates.len() < RATES_LEAST {
+            return;
+        }
+        // More is asked of what costs more: the best of what it is to replace.
+        let best = self.rates.iter().copied().fold(0.0, f64::max);
+        let mean = self.rates.iter().sum::<f64>() / self.rates.len() as f64;
+        let (to, rate_before) = if interval.link_is_behind {
+            (self.harder(best), best)
         } else if busy > BUSY {
-            self.step.checked_sub(1)
+            (self.step.checked_sub(1), mean)
         } else {
-            None
+            (None, mean)
         };
         if let Some(to) = to {
-            let (from, rate_before) = (self.step, rate);
+            let from = self.step;
             self.step = to;
+            self.rates.clear();
             let (seconds, chunks, raw_bytes) = (0.0, 0, 0);
             self.trial =
                 Some(Trial { from, rate_before, seconds, chunks, raw_bytes, started: false });
@@ -294,6 +316,23 @@ mod tests {
     }
 
     #[test]
+    fn a_fast_link_that_begins_slowly_or_falters_is_left_alone() {
+        let plant = Plant::text(600e6);
+        let mut effort = Effort::new(2);
+        effort.handle_path(50e-6);
+        let slow = Plant { source: 2e9, ..Plant::text(100e6) };
+        for _ in 0..20 {
+            plant.run(&mut effort, 0.6);
+            slow.run(&mut effort, 0.2);
+            assert_eq!(effort.level(), None);
+        }
+        let mut begins = Effort::new(2);
+        slow.run(&mut begins, 0.2);
+        plant.run(&mut begins, 60.0);
+        assert_eq!(begins.level(), None);
+    }
+
+    #[test]
     fn a_long_path_is_compressed_from_the_first_chunk_and_a_fast_one_soon_not() {
         let plant = Plant { source: 1e9, encoders: 1.0, ..Plant::text(900e6) };
         let mut effort = Effort::new(1);
@@ -346,7 +385,9 @@ mod tests {
         let interval =
             Interval { seconds: 0.2, chunks: 20, raw_bytes: 80_000_000, link_is_behind: true };
 
-        effort.handle_interval(&interval);
+        for _ in 0..2 * RATES_KEPT {
+            effort.handle_interval(&interval);
+        }
 
         assert_eq!(effort.level(), None, "400 MB/s are more than two encoders are sure to give");
     }
@@ -356,7 +397,10 @@ mod tests {
         let mut effort = Effort::new(2);
         let interval =
             |raw_bytes| Interval { seconds: 0.5, chunks: 5, raw_bytes, link_is_behind: true };
-        effort.handle_interval(&interval(10_000_000));
+        for raw_bytes in [1, 9_000_000, 10_000_000] {
+            assert_eq!(effort.level(), None, "too little is known of this step");
+            effort.handle_interval(&interval(raw_bytes));
+        }
         assert_eq!(effort.level(), Some(1));
 
         effort.handle_interval(&interval(1));
@@ -365,7 +409,10 @@ mod tests {
         effort.handle_interval(&interval(10_400_000));
 
         assert_eq!(effort.level(), None, "4 % more is not worth it");
-        effort.handle_interval(&interval(10_000_000));
+        for _ in 0..RATES_LEAST {
+            assert_eq!(effort.level(), None);
+            effort.handle_interval(&interval(10_000_000));
+        }
         assert_eq!(effort.level(), Some(3), "level 1 rests, the next one may be tried");
     }
 }
