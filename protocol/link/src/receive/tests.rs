@@ -1,6 +1,7 @@
 //! Jobs whose sink does what no sink should, and jobs that wait for their last chunks.
 
 use super::*;
+use crate::seam::files::BufferPool;
 use skyspray_wire::digest::Digest;
 use skyspray_wire::ids::{ChunkSize, Epoch};
 use skyspray_wire::message::PartSeal;
