@@ -109,6 +109,20 @@ impl Ends {
         Ok(Self { pair, link })
     }
 
+    /// As [`Ends::meet`], for a test; `None` where the host emulates no path, which it says.
+    ///
+    /// # Panics
+    ///
+    /// Where the host emulates paths and they do not come together.
+    pub fn meet_or_skip(path: LongPath) -> Option<Self> {
+        locate("wanlink").unwrap_or_else(|error| panic!("{error}"));
+        if let Some(obstacle) = obstacle(path) {
+            eprintln!("skipped: {obstacle}");
+            return None;
+        }
+        Some(Self::meet(path).unwrap_or_else(|error| panic!("{error}")))
+    }
+
     /// Puts another path between them, with `more` options of `wanlink`: its figures are those of what
     /// follows alone.
     ///

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 use skyspray_tests::args;
-use skyspray_tests::binary::locate;
 use skyspray_tests::check::{assert_same, assert_stored};
 use skyspray_tests::data::random_file;
-use skyspray_tests::wan::{Ends, LongPath, obstacle};
+use skyspray_tests::wan::{Ends, LongPath};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -30,16 +29,6 @@ const PATH: LongPath = LongPath {
     seed: 11,
 };
 
-/// An edge and a relay that meet over a path; `None` where the host emulates none.
-fn ends() -> Option<Ends> {
-    locate("wanlink").unwrap_or_else(|error| panic!("{error}"));
-    if let Some(obstacle) = obstacle(PATH) {
-        eprintln!("skipped: {obstacle}");
-        return None;
-    }
-    Some(Ends::meet(PATH).unwrap_or_else(|error| panic!("{error}")))
-}
-
 /// The hole, in one direction.
 fn hole(option: &str) -> Vec<OsString> {
     args![option, HOLE]
@@ -60,7 +49,7 @@ fn assert_found(log: &str) {
 
 #[test]
 fn a_spray_goes_on_when_the_path_begins_to_drop_long_packets() {
-    let Some(ends) = ends() else { return };
+    let Some(ends) = Ends::meet_or_skip(PATH) else { return };
     let source = ends.pair.edge.file("source.bin");
     random_file(&source, 24 * MIB, 81).unwrap();
     let Ends { pair, link } = ends.meet_again(PATH, &hole("--up-hole")).unwrap();
@@ -79,7 +68,7 @@ fn a_spray_goes_on_when_the_path_begins_to_drop_long_packets() {
 
 #[test]
 fn a_despray_goes_on_when_the_path_begins_to_drop_long_packets() {
-    let Some(ends) = ends() else { return };
+    let Some(ends) = Ends::meet_or_skip(PATH) else { return };
     let source = ends.pair.edge.file("source.bin");
     random_file(&source, 24 * MIB, 82).unwrap();
     ends.pair.done(ends.pair.spray_bytes(&source, LOGICAL, 2));

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 use skyspray_tests::args;
-use skyspray_tests::binary::locate;
 use skyspray_tests::check::assert_stored;
 use skyspray_tests::data::random_file;
-use skyspray_tests::wan::{Ends, LongPath, obstacle};
+use skyspray_tests::wan::{Ends, LongPath};
 use std::fs;
 use std::time::Duration;
 
@@ -21,19 +20,9 @@ const PATH: LongPath = LongPath {
 /// What the edge says of a path it has learned of earlier.
 const KNOWN: &str = "the path is known";
 
-/// An edge and a relay that meet over the path; `None` where the host emulates none.
-fn ends() -> Option<Ends> {
-    locate("wanlink").unwrap_or_else(|error| panic!("{error}"));
-    if let Some(obstacle) = obstacle(PATH) {
-        eprintln!("skipped: {obstacle}");
-        return None;
-    }
-    Some(Ends::meet(PATH).unwrap_or_else(|error| panic!("{error}")))
-}
-
 #[test]
 fn what_one_spray_finds_of_its_path_the_next_one_begins_with() {
-    let Some(ends) = ends() else { return };
+    let Some(ends) = Ends::meet_or_skip(PATH) else { return };
     let pair = &ends.pair;
     let source = pair.edge.file("source.bin");
     random_file(&source, 12 * MIB, 83).unwrap();
