@@ -82,8 +82,12 @@ impl Paths {
 
     fn read(&self) -> io::Result<Stored> {
         let file = File::open(&self.file)?;
-        file.lock_shared()?;
-        parse(&file)
+        // Whoever writes may be stopped in the middle: nobody waits for a file that only saves time.
+        match file.try_lock_shared() {
+            Ok(()) => parse(&file),
+            Err(TryLockError::WouldBlock) => Ok(Stored::default()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn write(&self, relay: &RelayAddress, path: KnownPath, now_ms: i64) -> io::Result<()> {
@@ -194,6 +198,21 @@ mod tests {
 
             assert_eq!(paths.get(&relay(1), NOW), Some(path(1_000_000)));
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_command_that_was_stopped_while_it_wrote() {
+        let (_state, paths) = paths();
+        paths.note(&relay(1), path(1_000_000), NOW);
+        let writing = File::open(&paths.file).unwrap();
+        writing.lock().unwrap();
+
+        paths.note(&relay(2), path(2_000_000), NOW);
+        assert_eq!(paths.get(&relay(1), NOW), None);
+
+        writing.unlock().unwrap();
+        assert_eq!(paths.get(&relay(1), NOW), Some(path(1_000_000)));
+        assert_eq!(paths.get(&relay(2), NOW), None);
     }
 
     #[test]
